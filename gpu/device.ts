@@ -1,0 +1,121 @@
+/**
+ * The GPU, opened once and made honest: errors that WebGPU reports silently become exceptions here.
+ *
+ * Knows adapters, limits, errors and how many bytes of buffers are ours. Knows nothing of what is
+ * computed.
+ */
+
+/** Something the GPU refused; `message` holds the driver's text and is for logs, not for clients. */
+export class GpuError extends Error {
+  override name = "GpuError";
+}
+
+export interface GpuOptions {
+  /** Lowers the largest binding we use, for tests: the adapter's own limit cannot be lowered. */
+  maxBindingBytes?: number;
+}
+
+export interface Gpu {
+  readonly device: GPUDevice;
+  /** The adapter's name, as the driver gives it. */
+  readonly adapter: string;
+  /** Whether the adapter is a CPU (Mesa's lavapipe, say). */
+  readonly software: boolean;
+  /** Largest range of a buffer one binding may show, in bytes. */
+  readonly maxBindingBytes: number;
+  /** Resolves with the reason once the device is gone, on purpose or not. */
+  readonly lost: Promise<string>;
+  /** @throws {GpuError} with the first error the GPU reported since the last call. */
+  check(): void;
+  /** A zeroed buffer, counted in `allocatedBytes`. Its size is rounded up to 4 bytes. */
+  createBuffer(label: string, bytes: number, usage: GPUBufferUsageFlags): GPUBuffer;
+  /** Frees a buffer made by `createBuffer`. */
+  freeBuffer(buffer: GPUBuffer): void;
+  /** Bytes of the buffers alive. */
+  readonly allocatedBytes: number;
+  close(): void;
+}
+
+const WANTED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+] as const;
+
+/**
+ * Opens the fastest adapter with its own limits instead of WebGPU's small defaults.
+ *
+ * @throws {GpuError} when there is no adapter, with the cure.
+ */
+export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
+  // Without a Vulkan driver Deno would quietly take an OpenGL one that runs on the CPU.
+  if (Deno.build.os === "linux" && !Deno.env.get("DENO_WEBGPU_BACKEND")) {
+    Deno.env.set("DENO_WEBGPU_BACKEND", "vulkan");
+  }
+  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new GpuError(
+      "No GPU adapter was found: install a Vulkan driver " +
+        "(without a GPU, on Debian: apt-get install libvulkan1 mesa-vulkan-drivers)",
+    );
+  }
+  const requiredLimits = Object.fromEntries(
+    WANTED_LIMITS.map((name) => [name, adapter.limits[name]]),
+  );
+  const device = await adapter.requestDevice({ requiredLimits });
+  return new OpenGpu(device, adapter.info, options);
+}
+
+class OpenGpu implements Gpu {
+  readonly adapter: string;
+  readonly software: boolean;
+  readonly maxBindingBytes: number;
+  readonly lost: Promise<string>;
+  allocatedBytes = 0;
+  #errors: string[] = [];
+  #alive = new Set<GPUBuffer>();
+
+  constructor(readonly device: GPUDevice, info: GPUAdapterInfo, options: GpuOptions) {
+    this.adapter = info.description || info.device || info.vendor || "unnamed adapter";
+    this.software = info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader/i.test(this.adapter);
+    this.maxBindingBytes = Math.min(
+      device.limits.maxStorageBufferBindingSize,
+      options.maxBindingBytes ?? Infinity,
+    );
+    this.lost = device.lost.then((info) => info.message || info.reason || "unknown reason");
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#errors.push((event as GPUUncapturedErrorEvent).error.message);
+    });
+  }
+
+  check(): void {
+    const [first] = this.#errors;
+    this.#errors = [];
+    if (first !== undefined) throw new GpuError(first);
+  }
+
+  createBuffer(label: string, bytes: number, usage: GPUBufferUsageFlags): GPUBuffer {
+    const size = Math.ceil(bytes / 4) * 4;
+    const buffer = this.device.createBuffer({ label, size, usage });
+    this.#alive.add(buffer);
+    this.allocatedBytes += size;
+    return buffer;
+  }
+
+  freeBuffer(buffer: GPUBuffer): void {
+    if (!this.#alive.delete(buffer)) return;
+    this.allocatedBytes -= buffer.size;
+    buffer.destroy();
+  }
+
+  close(): void {
+    for (const buffer of this.#alive) buffer.destroy();
+    this.#alive.clear();
+    this.allocatedBytes = 0;
+    this.device.destroy();
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * A model ready to run: checkpoint, weights, KV cache, activations and forward pass together.
+ *
+ * Knows in which order things are checked and made, and how much memory goes where. Knows no
+ * requests, no sampling and no text.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
+import { findFalconTensors } from "./checkpoint/falcon_tensors.ts";
+import type { Quantization } from "./checkpoint/quantization.ts";
+import type { FalconConfig } from "./config.ts";
+import { Forward } from "./forward.ts";
+import { BLOCK_TOKENS, kvBytesPerToken, KvCache } from "./kv_cache.ts";
+import { rowsThatFit, State } from "./state.ts";
+import { loadWeights, type Progress } from "./weights.ts";
+
+export interface FalconOptions {
+  /** Bytes for the KV cache; by default enough for one sequence of full length. */
+  kvBytes?: number;
+  /** Sequences with a place in the block tables. */
+  slots?: number;
+  /** Longest sequence; by default the model's own limit, and never above it. */
+  maxPositions?: number;
+  /** Tokens of a prompt computed in one step, at most. */
+  maxRows?: number;
+  onProgress?: Progress;
+}
+
+const DEFAULT_ROWS = 256;
+/** Rows that may ask for logits in one step. */
+const MAX_PICKS = 8;
+
+export class Falcon {
+  private constructor(
+    readonly gpu: Gpu,
+    readonly config: FalconConfig,
+    readonly quantization: Quantization,
+    readonly kv: KvCache,
+    readonly state: State,
+    readonly forward: Forward,
+  ) {}
+
+  /**
+   * Loads the checkpoint in `dir`; everything is checked before the first weight is read.
+   *
+   * @throws {CheckpointError} for a checkpoint that is damaged or that we do not run.
+   * @throws {GpuError} when the GPU refuses something, for lack of memory say.
+   */
+  static async load(gpu: Gpu, dir: string, options: FalconOptions = {}): Promise<Falcon> {
+    const checkpoint = await openCheckpoint(dir);
+    try {
+      return await load(gpu, checkpoint, options);
+    } finally {
+      checkpoint.close();
+    }
+  }
+
+  static of(
+    gpu: Gpu,
+    checkpoint: Checkpoint,
+    kv: KvCache,
+    state: State,
+    forward: Forward,
+  ): Falcon {
+    return new Falcon(gpu, checkpoint.config, checkpoint.quantization, kv, state, forward);
+  }
+}
+
+async function load(gpu: Gpu, checkpoint: Checkpoint, options: FalconOptions): Promise<Falcon> {
+  const { config } = checkpoint;
+  const tensors = await findFalconTensors(checkpoint);
+  const weights = await loadWeights(gpu, checkpoint, tensors, options.onProgress);
+  const maxPositions = Math.min(options.maxPositions ?? config.maxPositions, config.maxPositions);
+  const slots = options.slots ?? 1;
+  const bytesPerBlock = BLOCK_TOKENS * kvBytesPerToken(config);
+  const enough = Math.ceil(maxPositions / BLOCK_TOKENS);
+  const blocks = options.kvBytes ? Math.floor(options.kvBytes / bytesPerBlock) : enough;
+  const kv = new KvCache(gpu, config, blocks, slots, maxPositions);
+  const maxRows = rowsThatFit(gpu, config, options.maxRows ?? DEFAULT_ROWS);
+  const state = new State(gpu, config, { maxRows, maxPicks: MAX_PICKS, maxPositions });
+  const forward = await Forward.create(gpu, config, weights, state, kv);
+  gpu.check();
+  return Falcon.of(gpu, checkpoint, kv, state, forward);
+}

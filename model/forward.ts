@@ -1,0 +1,154 @@
+/**
+ * The transformer, top to bottom, one step a line.
+ *
+ * Knows Falcon's order of operations and which buffer each reads and writes. Knows no sequences,
+ * no sampling and no files: it takes a batch of rows, each one token at one position.
+ *
+ *   x = embedding[token]
+ *   in each layer:  x = x + dense(attention(LN x)) + down(gelu(up(LN x)))
+ *   logits = embedding . LN_f(x)
+ */
+import { storageFrom } from "../gpu/buffer.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { BoundKernel } from "../gpu/kernel.ts";
+import { attention } from "../kernels/attention.ts";
+import { attentionCombine } from "../kernels/attention_combine.ts";
+import { embed } from "../kernels/embed.ts";
+import { gatherRows } from "../kernels/gather_rows.ts";
+import { head } from "../kernels/head.ts";
+import { layerNorm } from "../kernels/layer_norm.ts";
+import { rotaryAngles, rotaryAppend } from "../kernels/rotary_append.ts";
+import type { FalconConfig } from "./config.ts";
+import { BLOCK_TOKENS, type KvCache } from "./kv_cache.ts";
+import { multiplier, type Multiply } from "./multiply.ts";
+import type { Row, State } from "./state.ts";
+import type { FalconWeights, LayerWeights } from "./weights.ts";
+
+type Rows = BoundKernel<[rows: number]>;
+
+/** One layer's kernels, each with its buffers. */
+interface Layer {
+  normForQkv: Rows;
+  /** Absent when qkv and up read their inputs in the same order. */
+  normForUp: Rows | undefined;
+  qkv: Multiply;
+  rotaryAppend: Rows;
+  attention: BoundKernel<[rows: number, splits: number]>;
+  combine: Rows;
+  dense: Multiply;
+  up: Multiply;
+  down: Multiply;
+}
+
+export class Forward {
+  private constructor(
+    private readonly state: State,
+    private readonly kv: KvCache,
+    private readonly embed: Rows[],
+    private readonly layers: Layer[],
+    private readonly gather: BoundKernel<[picks: number]>,
+    private readonly finalNorm: Rows,
+    private readonly head: {
+      kernel: BoundKernel<[entries: number, rows: number]>;
+      count: number;
+    }[],
+  ) {}
+
+  /** Compiles every kernel and binds every buffer; nothing is created afterwards. */
+  static async create(
+    gpu: Gpu,
+    config: FalconConfig,
+    weights: FalconWeights,
+    state: State,
+    kv: KvCache,
+  ): Promise<Forward> {
+    const { hiddenSize: hidden, vocabSize: vocab, layerNormEpsilon: epsilon } = config;
+    const { x, rows, picked, last, final, logits } = state;
+    const embedKernel = await embed(gpu, hidden);
+    const gatherKernel = await gatherRows(gpu, hidden);
+    const normKernel = await layerNorm(gpu, hidden, epsilon);
+    const headKernel = await head(gpu, { hidden, vocab });
+    const angles = storageFrom(
+      gpu,
+      "rotary angles",
+      rotaryAngles(state.limits.maxPositions, config.headDim, config.ropeTheta),
+    );
+    const layers: Layer[] = [];
+    for (const [i, layer] of weights.layers.entries()) {
+      layers.push(await bindLayer(gpu, config, layer, state, kv, kv.layers[i], angles));
+    }
+    return new Forward(
+      state,
+      kv,
+      weights.embedding.map(({ buffer: table, uniform: slice }) =>
+        embedKernel.bind({ rows, table, x, slice })
+      ),
+      layers,
+      gatherKernel.bind({ x, picked, out: last }),
+      normKernel.bind({ x: last, ...weights.finalNorm, perm: weights.naturalOrder, out: final }),
+      weights.embedding.map(({ buffer: table, uniform: slice, count }) => ({
+        kernel: headKernel.bind({ x: final, table, logits, slice }),
+        count,
+      })),
+    );
+  }
+
+  /**
+   * Uploads a step and encodes it: new keys and values go to the cache, and `state.logits` row i
+   * gets the logits of row `picks[i]`.
+   */
+  encode(pass: GPUComputePassEncoder, rows: readonly Row[], picks: readonly number[]): void {
+    const n = rows.length;
+    const splits = this.state.upload(rows, picks, this.kv.tableWidth);
+
+    for (const slice of this.embed) slice.dispatch(pass, n);
+    for (const layer of this.layers) {
+      layer.normForQkv.dispatch(pass, n);
+      layer.normForUp?.dispatch(pass, n);
+      layer.qkv(pass, n);
+      layer.rotaryAppend.dispatch(pass, n);
+      layer.up(pass, n);
+      layer.attention.dispatch(pass, n, splits);
+      layer.combine.dispatch(pass, n);
+      layer.dense(pass, n);
+      layer.down(pass, n);
+    }
+    if (picks.length === 0) return;
+    this.gather.dispatch(pass, picks.length);
+    this.finalNorm.dispatch(pass, picks.length);
+    for (const { kernel, count } of this.head) kernel.dispatch(pass, count, picks.length);
+  }
+}
+
+async function bindLayer(
+  gpu: Gpu,
+  config: FalconConfig,
+  weights: LayerWeights,
+  state: State,
+  kvCache: KvCache,
+  kv: GPUBuffer,
+  angles: GPUBuffer,
+): Promise<Layer> {
+  const { hiddenSize, layerNormEpsilon, heads, headDim } = config;
+  const { rows, x, normForQkv, qkv, q, partial, mix, ffn, attentionStep: step } = state;
+  const { tables } = kvCache;
+  const { norm, qkvOrder, upOrder, densePlace: place } = weights;
+  const oneOrder = qkvOrder === upOrder;
+  const normForUp = oneOrder ? normForQkv : state.normForUp;
+  const shape = { heads, headDim, block: BLOCK_TOKENS };
+  const normKernel = await layerNorm(gpu, hiddenSize, layerNormEpsilon);
+  const multiply = multiplier(gpu, state);
+  return {
+    normForQkv: normKernel.bind({ x, ...norm, perm: qkvOrder, out: normForQkv }),
+    normForUp: oneOrder
+      ? undefined
+      : normKernel.bind({ x, ...norm, perm: upOrder, out: normForUp }),
+    qkv: await multiply(weights.qkv, normForQkv, "store", qkv),
+    rotaryAppend: (await rotaryAppend(gpu, shape)).bind({ rows, tables, angles, qkv, q, kv }),
+    attention: (await attention(gpu, shape)).bind({ rows, tables, q, kv, partial, step }),
+    combine: (await attentionCombine(gpu, shape)).bind({ rows, partial, place, out: mix, step }),
+    dense: await multiply(weights.dense, mix, "add", x),
+    up: await multiply(weights.up, normForUp, "gelu", ffn),
+    down: await multiply(weights.down, ffn, "add", x),
+  };
+}

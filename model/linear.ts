@@ -1,0 +1,183 @@
+/**
+ * A quantised matrix on the GPU: GPTQ tensors in, slices that kernels can bind out.
+ *
+ * Knows how a matrix's inputs are sorted by group (act-order) and its outputs reordered for the
+ * next matrix. Knows nothing of the model around it.
+ */
+import { storageBuffer, storageFrom, uniformFrom } from "../gpu/buffer.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { Readback } from "../gpu/readback.ts";
+import { gptqRepack, packGroups } from "../kernels/gptq_repack.ts";
+import type { Checkpoint } from "./checkpoint/checkpoint.ts";
+import type { Linear } from "./checkpoint/falcon_tensors.ts";
+import { toFloat16Bits, toFloat32 } from "./checkpoint/floats.ts";
+
+/** A run of a matrix's outputs (or of a table's rows) in a buffer of its own. */
+export interface Slice {
+  buffer: GPUBuffer;
+  first: number;
+  count: number;
+  /** (first, count) as the kernels' `slice` uniform. */
+  uniform: GPUBuffer;
+}
+
+export interface LinearWeights {
+  bits: number;
+  inFeatures: number;
+  outFeatures: number;
+  groupSize: number;
+  /** Together (outFeatures, inFeatures * bits / 32) words. */
+  slices: Slice[];
+  /** (outFeatures, groups): half-precision scale and zero. */
+  groups: GPUBuffer;
+  /** (outFeatures) float32, zeros when the checkpoint has none. */
+  bias: GPUBuffer;
+}
+
+/** No buffer larger than this: some drivers refuse allocations above their smallest heap. */
+const LARGEST_SLICE_BYTES = 128 * 2 ** 20;
+const CHUNK_BYTES = 16 * 2 ** 20;
+/** Host memory in flight: uploads are copies until the GPU has taken them. */
+const UNSYNCED_BYTES = 4 * CHUNK_BYTES;
+
+/** Cuts `rows` rows of `rowBytes` bytes into buffers that one binding can show. */
+export function createSlices(gpu: Gpu, label: string, rows: number, rowBytes: number): Slice[] {
+  const largest = Math.min(gpu.maxBindingBytes, LARGEST_SLICE_BYTES);
+  // A multiple of 8 rows keeps slices aligned to the kernels' vectors.
+  const each = Math.max(8, Math.floor(largest / rowBytes / 8) * 8);
+  return Array.from({ length: Math.ceil(rows / each) }, (_, i) => {
+    const first = i * each;
+    const count = Math.min(each, rows - first);
+    return {
+      buffer: storageBuffer(gpu, `${label} ${first}`, count * rowBytes),
+      first,
+      count,
+      uniform: uniformFrom(gpu, `${label} slice`, new Uint32Array([first, count])),
+    };
+  });
+}
+
+/** Reads tensors through one reused chunk and keeps the uploads in flight small. */
+export class Uploader {
+  readonly chunk = new Uint8Array(CHUNK_BYTES);
+  #staging: GPUBuffer;
+  #unsynced = 0;
+
+  private constructor(
+    readonly gpu: Gpu,
+    readonly checkpoint: Checkpoint,
+    private readonly barrier: Readback,
+    private readonly onBytes: (bytes: number) => void,
+  ) {
+    const bytes = Math.min(CHUNK_BYTES, gpu.maxBindingBytes);
+    this.#staging = storageBuffer(gpu, "staged weights", bytes);
+  }
+
+  static async create(
+    gpu: Gpu,
+    checkpoint: Checkpoint,
+    onBytes: (bytes: number) => void,
+  ): Promise<Uploader> {
+    return new Uploader(gpu, checkpoint, await Readback.create(gpu, "upload done", 4), onBytes);
+  }
+
+  /** A small tensor as float32, in a storage buffer. */
+  async float32(label: string, tensor: Parameters<Checkpoint["read"]>[0]): Promise<GPUBuffer> {
+    const bytes = await this.checkpoint.read(tensor);
+    await this.sent(bytes.byteLength);
+    return storageFrom(this.gpu, label, toFloat32(bytes, tensor.dtype));
+  }
+
+  /**
+   * Uploads one matrix. `perm` sorts its inputs by group; `columns` names the source of each
+   * output, so that the outputs come out in the order the next matrix wants its inputs.
+   */
+  async linear(
+    tensors: Linear,
+    bits: number,
+    groupSize: number,
+    perm: Uint32Array<ArrayBuffer>,
+    columns: Uint32Array<ArrayBuffer>,
+  ): Promise<LinearWeights> {
+    const { gpu, checkpoint } = this;
+    const { name, inFeatures, outFeatures } = tensors;
+    const slices = createSlices(gpu, name, outFeatures, inFeatures * bits / 8);
+    await this.#repack(tensors, bits, slices, perm, columns);
+
+    const scales = toFloat16Bits(await checkpoint.read(tensors.scales), tensors.scales.dtype);
+    const qzeros = new Uint32Array((await checkpoint.read(tensors.qzeros)).buffer);
+    const zeroOffset = checkpoint.quantization.zeroOffset;
+    const { groups } = tensors;
+    const packed = packGroups({ bits, groups, outFeatures, scales, qzeros, zeroOffset, columns });
+    const bias = tensors.bias
+      ? toFloat32(await checkpoint.read(tensors.bias), tensors.bias.dtype)
+      : new Float32Array(outFeatures);
+    await this.sent(tensors.scales.bytes + tensors.qzeros.bytes + (tensors.bias?.bytes ?? 0));
+    return {
+      bits,
+      inFeatures,
+      outFeatures,
+      groupSize: groupSize || inFeatures,
+      slices,
+      groups: storageFrom(gpu, `${name} groups`, packed),
+      bias: storageFrom(gpu, `${name} bias`, Float32Array.from(columns, (column) => bias[column])),
+    };
+  }
+
+  async #repack(
+    { qweight, inFeatures, outFeatures }: Linear,
+    bits: number,
+    slices: Slice[],
+    perm: Uint32Array<ArrayBuffer>,
+    columns: Uint32Array<ArrayBuffer>,
+  ): Promise<void> {
+    const { gpu } = this;
+    const kernel = await gptqRepack(gpu, { bits, inFeatures, outFeatures });
+    const permBuffer = storageFrom(gpu, "act-order", perm);
+    const columnsBuffer = storageFrom(gpu, "columns", columns);
+    const rowBytes = outFeatures * 4;
+    const rowsAtOnce = Math.floor(this.#staging.size / rowBytes);
+    const chunk = this.chunk.subarray(0, rowsAtOnce * rowBytes);
+    const temporary = [permBuffer, columnsBuffer];
+    for await (const { bytes, offset } of this.checkpoint.chunks(qweight, chunk)) {
+      gpu.device.queue.writeBuffer(this.#staging, 0, bytes);
+      const encoder = gpu.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      for (const slice of slices) {
+        const place = [offset / rowBytes, bytes.byteLength / rowBytes, slice.first, slice.count];
+        const uniform = uniformFrom(gpu, "staged rows", new Uint32Array(place));
+        temporary.push(uniform);
+        kernel.bind({
+          staged: this.#staging,
+          perm: permBuffer,
+          columns: columnsBuffer,
+          weight: slice.buffer,
+          chunk: uniform,
+        }).dispatch(pass, slice.count);
+      }
+      pass.end();
+      gpu.device.queue.submit([encoder.finish()]);
+      await this.sent(bytes.byteLength);
+    }
+    temporary.forEach((buffer) => gpu.freeBuffer(buffer));
+  }
+
+  /** Counts bytes on their way, and waits for the GPU when there are too many. */
+  async sent(bytes: number): Promise<void> {
+    this.onBytes(bytes);
+    this.#unsynced += bytes;
+    if (this.#unsynced >= UNSYNCED_BYTES) await this.finish();
+  }
+
+  /** Waits until the GPU has everything. @throws {GpuError} when it refused something. */
+  async finish(): Promise<void> {
+    this.#unsynced = 0;
+    this.gpu.device.queue.submit([]);
+    await this.barrier.read(4);
+  }
+
+  free(): void {
+    this.gpu.freeBuffer(this.#staging);
+    this.barrier.free();
+  }
+}

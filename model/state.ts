@@ -1,0 +1,94 @@
+/**
+ * The activations of one step, each buffer with its shape, all made before the first token.
+ *
+ * Knows sizes; knows no kernel and no order of computation.
+ */
+import { storageBuffer, uniformFrom } from "../gpu/buffer.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { FalconConfig } from "./config.ts";
+
+/** One token of one sequence, to be computed in this step. */
+export interface Row {
+  token: number;
+  /** Place in the sequence, from 0. */
+  position: number;
+  /** The sequence's slot in the block tables. */
+  slot: number;
+}
+
+/** Few rows split their keys over workgroups; many rows fill the GPU without. */
+export const FEW_ROWS = 8;
+const KEYS_PER_SPLIT = 128;
+
+export interface Limits {
+  /** Rows a step may have. */
+  maxRows: number;
+  /** Rows of a step that may ask for logits. */
+  maxPicks: number;
+  /** Longest sequence, in tokens. */
+  maxPositions: number;
+}
+
+export class State {
+  readonly rows: GPUBuffer; // (rows, 4): token, position, start in the block tables, slot
+  readonly picked: GPUBuffer; // (picks): rows whose logits are wanted
+  readonly x: GPUBuffer; // (rows, hidden): the residual stream
+  readonly normForQkv: GPUBuffer; // (rows, hidden): LN(x) in the order of qkv's inputs
+  readonly normForUp: GPUBuffer; // (rows, hidden): LN(x) in the order of up's inputs
+  readonly qkv: GPUBuffer; // (rows, heads + 2, head dim)
+  readonly q: GPUBuffer; // (rows, heads, head dim): rotated and scaled
+  readonly partial: GPUBuffer; // (rows, splits, heads, head dim + 2)
+  readonly mix: GPUBuffer; // (rows, hidden): attention's output in the order of dense's inputs
+  readonly ffn: GPUBuffer; // (rows, ffn): gelu(up), in the order of down's inputs
+  readonly last: GPUBuffer; // (picks, hidden): rows of x whose logits are wanted
+  readonly final: GPUBuffer; // (picks, hidden): final norm of them
+  readonly logits: GPUBuffer; // (picks, vocab)
+  readonly rowCount: GPUBuffer; // uniform: rows
+  readonly attentionStep: GPUBuffer; // uniform: keys per split, splits
+
+  constructor(private readonly gpu: Gpu, config: FalconConfig, readonly limits: Limits) {
+    const { maxRows, maxPicks, maxPositions } = limits;
+    const { hiddenSize, heads, headDim, ffnSize, vocabSize } = config;
+    const floats = (label: string, count: number) => storageBuffer(gpu, label, count * 4);
+    this.rows = floats("rows", maxRows * 4);
+    this.picked = floats("picked", maxPicks);
+    this.x = floats("x", maxRows * hiddenSize);
+    this.normForQkv = floats("norm for qkv", maxRows * hiddenSize);
+    this.normForUp = floats("norm for up", maxRows * hiddenSize);
+    this.qkv = floats("qkv", maxRows * (heads + 2) * headDim);
+    this.q = floats("q", maxRows * heads * headDim);
+    const parts = Math.max(maxRows, FEW_ROWS * Math.ceil(maxPositions / KEYS_PER_SPLIT));
+    this.partial = floats("partial", parts * heads * (headDim + 2));
+    this.mix = floats("mix", maxRows * hiddenSize);
+    this.ffn = floats("ffn", maxRows * ffnSize);
+    this.last = floats("last", maxPicks * hiddenSize);
+    this.final = floats("final", maxPicks * hiddenSize);
+    this.logits = floats("logits", maxPicks * vocabSize);
+    this.rowCount = uniformFrom(gpu, "row count", new Uint32Array(4));
+    this.attentionStep = uniformFrom(gpu, "attention step", new Uint32Array(4));
+  }
+
+  /**
+   * Uploads what a step is about: its rows, and which of them want logits.
+   *
+   * @returns how many runs the keys of the longest row are split in.
+   */
+  upload(rows: readonly Row[], picks: readonly number[], tableWidth: number): number {
+    const { queue } = this.gpu.device;
+    const words = rows.flatMap((r) => [r.token, r.position, r.slot * tableWidth, r.slot]);
+    const longest = rows.reduce((most, row) => Math.max(most, row.position), 0) + 1;
+    const run = rows.length <= FEW_ROWS ? KEYS_PER_SPLIT : this.limits.maxPositions;
+    const splits = Math.ceil(longest / run);
+    queue.writeBuffer(this.rows, 0, new Uint32Array(words));
+    queue.writeBuffer(this.rowCount, 0, new Uint32Array([rows.length]));
+    queue.writeBuffer(this.attentionStep, 0, new Uint32Array([run, splits]));
+    if (picks.length > 0) queue.writeBuffer(this.picked, 0, new Uint32Array(picks));
+    return splits;
+  }
+}
+
+/** Rows a step may have so that every activation fits one binding. */
+export function rowsThatFit(gpu: Gpu, config: FalconConfig, wanted: number): number {
+  const widest = Math.max(config.ffnSize, (config.heads + 2) * (config.headDim + 2));
+  return Math.max(1, Math.min(wanted, Math.floor(gpu.maxBindingBytes / (widest * 4))));
+}

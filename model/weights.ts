@@ -1,0 +1,166 @@
+/**
+ * Falcon's weights on the GPU, each in the order its readers and writers agree on.
+ *
+ * Knows which matrix's permutation is folded into which neighbour. Knows nothing of files beyond
+ * the checkpoint it is given, and nothing of how the weights are used.
+ *
+ * Act-order: a GPTQ matrix with act-order wants its inputs in another order. Sorting them costs
+ * nothing at run time when whoever writes those inputs writes them sorted:
+ *
+ *   LN        -> qkv, up     layer norm writes permuted copies (one, when both want the same order)
+ *   attention -> dense       attention writes each output where `dense` reads it
+ *   up        -> down        the outputs of `up` are reordered at load
+ */
+import { storageFrom } from "../gpu/buffer.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { actOrderPermutation, invertPermutation, samePermutation } from "./checkpoint/act_order.ts";
+import type { Checkpoint } from "./checkpoint/checkpoint.ts";
+import { type FalconTensors, type Linear, type Norm } from "./checkpoint/falcon_tensors.ts";
+import { toFloat16Bits } from "./checkpoint/floats.ts";
+import { createSlices, type LinearWeights, type Slice, Uploader } from "./linear.ts";
+
+export interface NormWeights {
+  weight: GPUBuffer; // (hidden)
+  bias: GPUBuffer; // (hidden)
+}
+
+export interface LayerWeights {
+  norm: NormWeights;
+  qkv: LinearWeights; // (heads + 2) * head dim by hidden
+  dense: LinearWeights; // hidden by hidden
+  up: LinearWeights; // ffn by hidden
+  down: LinearWeights; // hidden by ffn
+  /** Order of the normalised inputs that `qkv` reads, (hidden). */
+  qkvOrder: GPUBuffer;
+  /** The same for `up`; the very same buffer when the orders are equal. */
+  upOrder: GPUBuffer;
+  /** Where attention writes each of its outputs for `dense`, (hidden). */
+  densePlace: GPUBuffer;
+}
+
+export interface FalconWeights {
+  /** (vocab, hidden) half precision: the embedding and, tied to it, the head. */
+  embedding: Slice[];
+  layers: LayerWeights[];
+  finalNorm: NormWeights;
+  /** 0, 1, 2, ...: the order of the final norm, (hidden). */
+  naturalOrder: GPUBuffer;
+}
+
+export type Progress = (done: number, total: number) => void;
+
+/**
+ * Uploads every weight; host memory stays at a few chunks.
+ *
+ * @throws {CheckpointError} for a file that contradicts itself.
+ * @throws {GpuError} when the GPU refuses a buffer.
+ */
+export async function loadWeights(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  tensors: FalconTensors,
+  onProgress: Progress = () => {},
+): Promise<FalconWeights> {
+  const total = totalBytes(tensors);
+  let done = 0;
+  const uploader = await Uploader.create(gpu, checkpoint, (bytes) => {
+    done += bytes;
+    onProgress(Math.min(done, total), total);
+  });
+  const embedding = await loadEmbedding(uploader, tensors);
+  const layers: LayerWeights[] = [];
+  for (const layer of tensors.layers) layers.push(await loadLayer(uploader, layer));
+  const finalNorm = await loadNorm(uploader, "final norm", tensors.finalNorm);
+  const hidden = checkpoint.config.hiddenSize;
+  const naturalOrder = storageFrom(gpu, "natural order", natural(hidden));
+  await uploader.finish();
+  uploader.free();
+  onProgress(total, total);
+  return { embedding, layers, finalNorm, naturalOrder };
+}
+
+async function loadLayer(
+  uploader: Uploader,
+  tensors: FalconTensors["layers"][number],
+): Promise<LayerWeights> {
+  const { gpu, checkpoint } = uploader;
+  const { bits, groupSize } = checkpoint.quantization;
+  const { qkv, dense, up, down } = tensors;
+  const qkvPerm = await readPermutation(checkpoint, qkv);
+  const upPerm = await readPermutation(checkpoint, up);
+  const densePerm = await readPermutation(checkpoint, dense);
+  const downPerm = await readPermutation(checkpoint, down);
+  const load = (
+    linear: Linear,
+    perm: Uint32Array<ArrayBuffer>,
+    columns = natural(linear.outFeatures),
+  ) => uploader.linear(linear, bits, groupSize, perm, columns);
+  const qkvOrder = storageFrom(gpu, "qkv order", qkvPerm);
+  return {
+    norm: await loadNorm(uploader, "norm", tensors.norm),
+    qkv: await load(qkv, qkvPerm),
+    dense: await load(dense, densePerm),
+    up: await load(up, upPerm, downPerm),
+    down: await load(down, downPerm),
+    qkvOrder,
+    upOrder: samePermutation(qkvPerm, upPerm) ? qkvOrder : storageFrom(gpu, "up order", upPerm),
+    densePlace: storageFrom(gpu, "dense place", invertPermutation(densePerm)),
+  };
+}
+
+async function readPermutation(
+  checkpoint: Checkpoint,
+  linear: Linear,
+): Promise<Uint32Array<ArrayBuffer>> {
+  const gIdx = linear.gIdx && new Int32Array((await checkpoint.read(linear.gIdx)).buffer);
+  return actOrderPermutation(gIdx, linear, checkpoint.quantization.groupSize);
+}
+
+async function loadNorm(
+  uploader: Uploader,
+  label: string,
+  norm: Norm,
+): Promise<NormWeights> {
+  return {
+    weight: await uploader.float32(`${label} weight`, norm.weight),
+    bias: await uploader.float32(`${label} bias`, norm.bias),
+  };
+}
+
+async function loadEmbedding(uploader: Uploader, { embedding }: FalconTensors): Promise<Slice[]> {
+  const { gpu, checkpoint } = uploader;
+  const [vocab, hidden] = embedding.shape;
+  const rowBytes = embedding.bytes / vocab;
+  const slices = createSlices(gpu, "embedding", vocab, hidden * 2);
+  const chunk = uploader.chunk.subarray(
+    0,
+    uploader.chunk.length - uploader.chunk.length % rowBytes,
+  );
+  for (const { buffer, first, count } of slices) {
+    const start = first * rowBytes;
+    const end = (first + count) * rowBytes;
+    for await (const { bytes, offset } of checkpoint.chunks(embedding, chunk, start, end)) {
+      const half = toFloat16Bits(bytes, embedding.dtype);
+      const at = ((offset - start) / rowBytes) * hidden * 2;
+      gpu.device.queue.writeBuffer(buffer, at, half);
+      await uploader.sent(bytes.byteLength);
+    }
+  }
+  return slices;
+}
+
+function natural(length: number): Uint32Array<ArrayBuffer> {
+  return Uint32Array.from({ length }, (_, i) => i);
+}
+
+function totalBytes({ embedding, finalNorm, layers }: FalconTensors): number {
+  const norm = ({ weight, bias }: Norm) => weight.bytes + bias.bytes;
+  const linear = ({ qweight, qzeros, scales, bias }: Linear) =>
+    qweight.bytes + qzeros.bytes + scales.bytes + (bias?.bytes ?? 0);
+  return embedding.bytes + norm(finalNorm) + layers.reduce(
+    (sum, layer) =>
+      sum + norm(layer.norm) + linear(layer.qkv) + linear(layer.dense) + linear(layer.up) +
+      linear(layer.down),
+    0,
+  );
+}
