@@ -5,14 +5,14 @@
  * requests, no sampling and no text.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
+import { openCheckpoint } from "./checkpoint/checkpoint.ts";
 import { findFalconTensors } from "./checkpoint/falcon_tensors.ts";
 import type { Quantization } from "./checkpoint/quantization.ts";
 import type { FalconConfig } from "./config.ts";
 import { Forward } from "./forward.ts";
 import { BLOCK_TOKENS, kvBytesPerToken, KvCache } from "./kv_cache.ts";
-import { rowsThatFit, State } from "./state.ts";
-import { loadWeights, type Progress } from "./weights.ts";
+import { type Limits, rowsThatFit, State } from "./state.ts";
+import { type FalconWeights, loadWeights, type Progress } from "./weights.ts";
 
 export interface FalconOptions {
   /** Bytes for the KV cache; by default enough for one sequence of full length. */
@@ -35,6 +35,7 @@ export class Falcon {
     readonly gpu: Gpu,
     readonly config: FalconConfig,
     readonly quantization: Quantization,
+    readonly weights: FalconWeights,
     readonly kv: KvCache,
     readonly state: State,
     readonly forward: Forward,
@@ -49,36 +50,32 @@ export class Falcon {
   static async load(gpu: Gpu, dir: string, options: FalconOptions = {}): Promise<Falcon> {
     const checkpoint = await openCheckpoint(dir);
     try {
-      return await load(gpu, checkpoint, options);
+      const { config, quantization } = checkpoint;
+      const tensors = await findFalconTensors(checkpoint);
+      const limits = fitLimits(gpu, config, options);
+      const weights = await loadWeights(gpu, checkpoint, tensors, options.onProgress);
+      const blocks = kvBlocks(config, limits, options.kvBytes);
+      const kv = new KvCache(gpu, config, blocks, options.slots ?? 1, limits.maxPositions);
+      const state = new State(gpu, config, limits);
+      const forward = await Forward.create(gpu, config, weights, state, kv);
+      gpu.check();
+      return new Falcon(gpu, config, quantization, weights, kv, state, forward);
     } finally {
       checkpoint.close();
     }
   }
-
-  static of(
-    gpu: Gpu,
-    checkpoint: Checkpoint,
-    kv: KvCache,
-    state: State,
-    forward: Forward,
-  ): Falcon {
-    return new Falcon(gpu, checkpoint.config, checkpoint.quantization, kv, state, forward);
-  }
 }
 
-async function load(gpu: Gpu, checkpoint: Checkpoint, options: FalconOptions): Promise<Falcon> {
-  const { config } = checkpoint;
-  const tensors = await findFalconTensors(checkpoint);
-  const weights = await loadWeights(gpu, checkpoint, tensors, options.onProgress);
-  const maxPositions = Math.min(options.maxPositions ?? config.maxPositions, config.maxPositions);
-  const slots = options.slots ?? 1;
-  const bytesPerBlock = BLOCK_TOKENS * kvBytesPerToken(config);
-  const enough = Math.ceil(maxPositions / BLOCK_TOKENS);
-  const blocks = options.kvBytes ? Math.floor(options.kvBytes / bytesPerBlock) : enough;
-  const kv = new KvCache(gpu, config, blocks, slots, maxPositions);
-  const maxRows = rowsThatFit(gpu, config, options.maxRows ?? DEFAULT_ROWS);
-  const state = new State(gpu, config, { maxRows, maxPicks: MAX_PICKS, maxPositions });
-  const forward = await Forward.create(gpu, config, weights, state, kv);
-  gpu.check();
-  return Falcon.of(gpu, checkpoint, kv, state, forward);
+function fitLimits(gpu: Gpu, config: FalconConfig, options: FalconOptions): Limits {
+  return {
+    maxRows: rowsThatFit(gpu, config, options.maxRows ?? DEFAULT_ROWS),
+    maxPicks: MAX_PICKS,
+    maxPositions: Math.min(options.maxPositions ?? config.maxPositions, config.maxPositions),
+  };
+}
+
+function kvBlocks(config: FalconConfig, limits: Limits, kvBytes: number | undefined): number {
+  const blockBytes = BLOCK_TOKENS * kvBytesPerToken(config);
+  if (kvBytes === undefined) return Math.ceil(limits.maxPositions / BLOCK_TOKENS);
+  return Math.max(1, Math.floor(kvBytes / blockBytes));
 }

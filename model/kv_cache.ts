@@ -23,6 +23,7 @@ export class KvCache {
   readonly tables: GPUBuffer;
   /** Blocks the longest sequence may own. */
   readonly tableWidth: number;
+  readonly blockTokens = BLOCK_TOKENS;
   #gpu: Gpu;
   #free: number[];
   #owned: number[][];

@@ -1,5 +1,8 @@
 /** What tests share: a GPU that fails the test on any error, seeded numbers, error measures. */
+import assert from "node:assert/strict";
+import { storageFrom } from "../gpu/buffer.ts";
 import { type Gpu, type GpuOptions, openGpu } from "../gpu/device.ts";
+import { readOnce } from "../gpu/readback.ts";
 
 /** Runs `body` with a GPU of its own; any GPU error it caused fails the test. */
 export async function withGpu(
@@ -38,4 +41,57 @@ export function randomFloats(length: number, seed: number, scale = 1): Float32Ar
     { length },
     () => scale * (random() + random() + random() + random() - 2),
   );
+}
+
+/** A seeded permutation of 0 .. length - 1. */
+export function shuffled(length: number, seed: number): Uint32Array<ArrayBuffer> {
+  const random = seededRandom(seed);
+  const order = Uint32Array.from({ length }, (_, i) => i);
+  for (let i = length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [order[i], order[j]] = [order[j], order[i]];
+  }
+  return order;
+}
+
+/** Runs one compute pass; what it dispatches is ordered by the GPU as in any pass. */
+export function runPass(gpu: Gpu, encode: (pass: GPUComputePassEncoder) => void): void {
+  const encoder = gpu.device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  encode(pass);
+  pass.end();
+  gpu.device.queue.submit([encoder.finish()]);
+}
+
+/** A storage buffer of NaN: what a kernel fails to write, or reads too much of, shows. */
+export function poisoned(gpu: Gpu, label: string, floats: number): GPUBuffer {
+  return storageFrom(gpu, label, new Float32Array(floats).fill(NaN));
+}
+
+/** A whole buffer, as float32. */
+export async function readFloats(gpu: Gpu, buffer: GPUBuffer): Promise<Float32Array> {
+  return new Float32Array(await readOnce(gpu, buffer, buffer.size));
+}
+
+/** Normalised mean square error: sum (found - expected)^2 / sum expected^2. */
+export function nmse(found: ArrayLike<number>, expected: ArrayLike<number>): number {
+  let error = 0;
+  let power = 0;
+  for (let i = 0; i < expected.length; i++) {
+    error += (found[i] - expected[i]) ** 2;
+    power += expected[i] ** 2;
+  }
+  return error / power;
+}
+
+/** Fails unless the lengths agree and the NMSE is at most `limit`; one NaN is enough to fail. */
+export function assertNmse(
+  found: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  limit: number,
+  what: string,
+): void {
+  assert.equal(found.length, expected.length, what);
+  const error = nmse(found, expected);
+  assert(error <= limit, `${what}: NMSE ${error} is above ${limit}`);
 }

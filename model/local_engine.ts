@@ -1,0 +1,204 @@
+/**
+ * The engine whose GPU is in this machine: the HTTP thread's half of it.
+ *
+ * Knows the worker's messages, the bounded queue and cancellation. Knows no GPU, text or HTTP.
+ */
+import { CheckpointError } from "./checkpoint/error.ts";
+import {
+  type Engine,
+  EngineError,
+  type EngineInfo,
+  type EngineState,
+  type EngineStats,
+  type GenerateRequest,
+  type TokenEvent,
+} from "./engine.ts";
+import {
+  COUNTER_BYTES,
+  COUNTERS,
+  type FromWorker,
+  type LoadOptions,
+  type ToWorker,
+} from "./messages.ts";
+
+export interface LocalEngineOptions extends LoadOptions {
+  /** Requests that may wait for their turn; one more is refused as "busy". */
+  queueLimit: number;
+  onProgress?: (progress: { stage: string; done: number; total: number }) => void;
+}
+
+/** Starts the worker and begins to load; `ready` tells how that went. */
+export function startLocalEngine(options: LocalEngineOptions): Engine {
+  return new LocalEngine(options);
+}
+
+/** Events of one request, from the worker's messages to whoever reads the stream. */
+class Stream {
+  #events: TokenEvent[] = [];
+  #error: unknown;
+  #wake = () => {};
+
+  push(event: TokenEvent): void {
+    this.#events.push(event);
+    this.#wake();
+  }
+
+  fail(error: unknown): void {
+    this.#error ??= error;
+    this.#wake();
+  }
+
+  /** The next event. @throws what `fail` was given; waiting events are dropped then. */
+  async next(): Promise<TokenEvent> {
+    for (;;) {
+      if (this.#error !== undefined) throw this.#error;
+      const event = this.#events.shift();
+      if (event) return event;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+}
+
+class LocalEngine implements Engine {
+  readonly ready: Promise<EngineInfo>;
+  readonly lost: Promise<string>;
+  #state: EngineState = "loading";
+  #progress = 0;
+  #nextId = 1;
+  #streams = new Map<number, Stream>();
+  #counters = new SharedArrayBuffer(COUNTER_BYTES);
+  #worker: Worker;
+  #options: LocalEngineOptions;
+  #ready = Promise.withResolvers<EngineInfo>();
+  #lost = Promise.withResolvers<string>();
+  #idle: (() => void)[] = [];
+
+  constructor(options: LocalEngineOptions) {
+    this.#options = options;
+    this.ready = this.#ready.promise;
+    this.lost = this.#lost.promise;
+    this.ready.catch(() => {}); // whoever never looks must not die of it
+    this.#worker = new Worker(new URL("./engine_worker.ts", import.meta.url), { type: "module" });
+    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#lose(`The GPU worker stopped: ${event.message}`);
+    };
+    const { model, kvBytes, maxBindingBytes } = options;
+    this.#send({
+      type: "load",
+      options: { model, kvBytes, maxBindingBytes },
+      counters: this.#counters,
+    });
+  }
+
+  async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent> {
+    this.#admit();
+    signal?.throwIfAborted();
+    const id = this.#nextId++;
+    const stream = new Stream();
+    const abort = () => stream.fail(signal!.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#streams.set(id, stream);
+    this.#send({ type: "generate", id, request });
+    let finished = false;
+    try {
+      while (!finished) {
+        const event = await stream.next();
+        finished = event.type === "token" && event.finish !== undefined;
+        if (finished) this.#forget(id);
+        yield event;
+      }
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      if (!finished) this.#send({ type: "cancel", id });
+      this.#forget(id);
+    }
+  }
+
+  stats(): EngineStats {
+    const counters = new Float64Array(this.#counters);
+    return {
+      state: this.#state,
+      progress: this.#progress,
+      running: counters[COUNTERS.running],
+      waiting: counters[COUNTERS.waiting],
+      rows: counters[COUNTERS.rows],
+      blocksUsed: counters[COUNTERS.blocksUsed],
+      blocksTotal: counters[COUNTERS.blocksTotal],
+    };
+  }
+
+  async drain(): Promise<void> {
+    if (this.#state === "ready" || this.#state === "loading") this.#state = "draining";
+    if (this.#streams.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  close(): Promise<void> {
+    this.#end("closed", new EngineError("lost", "The engine is closed."));
+    this.#worker.terminate();
+    return Promise.resolve();
+  }
+
+  #admit(): void {
+    if (this.#state === "loading") throw new EngineError("loading", "The model is still loading.");
+    if (this.#state === "draining") {
+      throw new EngineError("draining", "The server is shutting down.");
+    }
+    if (this.#state !== "ready") throw new EngineError("lost", "The model is no longer available.");
+    // The first of the streams runs, the others wait.
+    if (this.#streams.size > this.#options.queueLimit) {
+      throw new EngineError("busy", "Too many requests are waiting.");
+    }
+  }
+
+  #receive(message: FromWorker): void {
+    switch (message.type) {
+      case "progress":
+        this.#progress = message.done / message.total;
+        this.#options.onProgress?.({ stage: "weights", done: message.done, total: message.total });
+        break;
+      case "ready":
+        this.#progress = 1;
+        if (this.#state === "loading") this.#state = "ready";
+        this.#ready.resolve(message.info);
+        break;
+      case "unloadable":
+        this.#state = "lost";
+        this.#ready.reject(
+          message.isCheckpoint ? new CheckpointError(message.message) : new Error(message.message),
+        );
+        break;
+      case "event":
+        this.#streams.get(message.id)?.push(message.event);
+        break;
+      case "refused":
+        this.#streams.get(message.id)?.fail(new EngineError(message.code, message.message));
+        break;
+      case "lost":
+        this.#lose(message.reason);
+        break;
+    }
+  }
+
+  #lose(reason: string): void {
+    if (this.#state === "closed" || this.#state === "lost") return;
+    this.#end("lost", new EngineError("lost", "The GPU was lost."));
+    this.#ready.reject(new Error(reason));
+    this.#lost.resolve(reason);
+  }
+
+  #end(state: EngineState, error: EngineError): void {
+    this.#state = state;
+    for (const stream of this.#streams.values()) stream.fail(error);
+  }
+
+  #forget(id: number): void {
+    this.#streams.delete(id);
+    if (this.#streams.size === 0) this.#idle.splice(0).forEach((resolve) => resolve());
+  }
+
+  #send(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+}

@@ -1,0 +1,33 @@
+/**
+ * What the two sides of the engine say to each other: the HTTP thread and the GPU's worker.
+ *
+ * Knows the messages and the shared counters; knows neither side.
+ */
+import type { EngineErrorCode, EngineInfo, GenerateRequest, TokenEvent } from "./engine.ts";
+
+export interface LoadOptions {
+  /** The checkpoint's folder. */
+  model: string;
+  /** Bytes for the KV cache; by default enough for one sequence of full length. */
+  kvBytes?: number | undefined;
+  /** See `GpuOptions`. */
+  maxBindingBytes?: number | undefined;
+}
+
+export type ToWorker =
+  | { type: "load"; options: LoadOptions; counters: SharedArrayBuffer }
+  | { type: "generate"; id: number; request: GenerateRequest }
+  | { type: "cancel"; id: number };
+
+export type FromWorker =
+  | { type: "progress"; done: number; total: number }
+  | { type: "ready"; info: EngineInfo }
+  /** Loading failed; `isCheckpoint` tells a bad checkpoint from a bad GPU. */
+  | { type: "unloadable"; message: string; isCheckpoint: boolean }
+  | { type: "event"; id: number; event: TokenEvent }
+  | { type: "refused"; id: number; code: EngineErrorCode; message: string }
+  | { type: "lost"; reason: string };
+
+/** Places in the shared counters: the worker writes, the HTTP thread reads at any time. */
+export const COUNTERS = { running: 0, waiting: 1, rows: 2, blocksUsed: 3, blocksTotal: 4 } as const;
+export const COUNTER_BYTES = 8 * Object.keys(COUNTERS).length;

@@ -1,0 +1,176 @@
+/**
+ * Who is computed next: requests in order of arrival, each first prefilled in chunks, then decoded.
+ *
+ * Knows sequences, slots and rows. Knows no GPU: it hands out a plan and is told what was sampled,
+ * so it is tested with a fake model.
+ */
+import type { GenerateRequest, TokenEvent } from "./engine.ts";
+import type { SampledRow, SampleRow } from "./sampler.ts";
+import type { Row } from "./state.ts";
+
+/** One request on its way. */
+interface Sequence {
+  id: number;
+  request: GenerateRequest;
+  /** Place in the block tables once it runs. */
+  slot: number;
+  /** Tokens whose keys and values are in the cache. */
+  computed: number;
+  generated: number[];
+  promptLogprobs: (number | null)[];
+}
+
+/** One step: the rows to compute, and for some of them a token to sample. */
+export interface Plan {
+  rows: Row[];
+  /** Rows whose logits are wanted; `samples[i]` says what to do with those of `picks[i]`. */
+  picks: number[];
+  samples: SampleRow[];
+  /** Sequences that start in this step: their slot's counts hold something else. */
+  starts: { slot: number; prompt: readonly number[] }[];
+}
+
+export interface SchedulerLimits {
+  /** Sequences computed together. */
+  slots: number;
+  /** Rows of one step. */
+  maxRows: number;
+  /** Rows of one step that may ask for logits. */
+  maxPicks: number;
+}
+
+/** Where sequences keep their keys and values; `KvCache` is one. */
+export interface BlockPool {
+  canHold(slot: number, tokens: number): boolean;
+  grow(slot: number, tokens: number): void;
+  release(slot: number): void;
+}
+
+export class Scheduler {
+  #waiting: Sequence[] = [];
+  #running: Sequence[] = [];
+  #planned: { sequence: Sequence; forced: boolean }[] = [];
+  #freeSlots: number[];
+
+  constructor(
+    private readonly limits: SchedulerLimits,
+    private readonly pool: BlockPool,
+    private readonly emit: (id: number, event: TokenEvent) => void,
+  ) {
+    this.#freeSlots = Array.from({ length: limits.slots }, (_, i) => limits.slots - 1 - i);
+  }
+
+  get running(): number {
+    return this.#running.length;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  add(id: number, request: GenerateRequest): void {
+    const promptLogprobs = request.promptLogprobs ? [null] : [];
+    this.#waiting.push({ id, request, slot: -1, computed: 0, generated: [], promptLogprobs });
+  }
+
+  /** Forgets a request wherever it is; its slot and blocks are free for the next step. */
+  cancel(id: number): void {
+    this.#waiting = this.#waiting.filter((sequence) => sequence.id !== id);
+    const running = this.#running.find((sequence) => sequence.id === id);
+    if (running) this.#finish(running);
+  }
+
+  /** The next step, or undefined when there is nothing to do. */
+  plan(): Plan | undefined {
+    const plan: Plan = { rows: [], picks: [], samples: [], starts: this.#admit() };
+    this.#planned = [];
+    for (const sequence of this.#running) this.#planRows(sequence, plan);
+    return plan.rows.length > 0 ? plan : undefined;
+  }
+
+  /** Takes what was sampled for the samples of the last plan, in their order. */
+  accept(sampled: readonly SampledRow[]): void {
+    for (const [i, { sequence, forced }] of this.#planned.entries()) {
+      // It may have been cancelled while the step ran.
+      if (!this.#running.includes(sequence)) continue;
+      if (forced) sequence.promptLogprobs.push(sampled[i].logprob);
+      else this.#append(sequence, sampled[i]);
+    }
+  }
+
+  /** First come, first served: nobody overtakes a request that does not fit yet. */
+  #admit(): Plan["starts"] {
+    const starts: Plan["starts"] = [];
+    while (this.#waiting.length > 0 && this.#freeSlots.length > 0) {
+      const [sequence] = this.#waiting;
+      const { prompt, maxNewTokens } = sequence.request;
+      const slot = this.#freeSlots[this.#freeSlots.length - 1];
+      const worstCase = prompt.length + maxNewTokens;
+      if (!this.pool.canHold(slot, worstCase)) break;
+      this.pool.grow(slot, worstCase);
+      this.#freeSlots.pop();
+      this.#waiting.shift();
+      sequence.slot = slot;
+      this.#running.push(sequence);
+      starts.push({ slot, prompt });
+    }
+    return starts;
+  }
+
+  #planRows(sequence: Sequence, plan: Plan): void {
+    const { request, slot, generated, computed } = sequence;
+    const { prompt } = request;
+    const known = prompt.length + generated.length;
+    const room = request.promptLogprobs && computed < prompt.length
+      ? this.limits.maxPicks - plan.picks.length
+      : this.limits.maxRows - plan.rows.length;
+    const count = Math.min(known - computed, room);
+    for (let position = computed; position < computed + count; position++) {
+      const isLast = position === known - 1;
+      if (isLast || (request.promptLogprobs && position < prompt.length - 1)) {
+        plan.picks.push(plan.rows.length);
+        plan.samples.push({
+          slot,
+          sampling: request.sampling,
+          drawIndex: generated.length,
+          contextLength: known,
+          topTokens: isLast ? request.topTokens : 0,
+          ...(!isLast && { forced: prompt[position + 1] }),
+        });
+        this.#planned.push({ sequence, forced: !isLast });
+      }
+      const token = position < prompt.length
+        ? prompt[position]
+        : generated[position - prompt.length];
+      plan.rows.push({ token, position, slot });
+    }
+    sequence.computed += count;
+  }
+
+  #append(sequence: Sequence, sampled: SampledRow): void {
+    const { id, request, generated, promptLogprobs } = sequence;
+    if (request.promptLogprobs && generated.length === 0) {
+      this.emit(id, { type: "prompt", logprobs: promptLogprobs });
+    }
+    generated.push(sampled.id);
+    const { logprob, processedLogprob, top, processedTop } = sampled;
+    const event: TokenEvent = {
+      type: "token",
+      id: sampled.id,
+      logprob,
+      processedLogprob,
+      top,
+      processedTop,
+    };
+    if (generated.length >= request.maxNewTokens) event.finish = "length";
+    else if (request.stopTokens.includes(sampled.id)) event.finish = "stop_token";
+    if (event.finish) this.#finish(sequence);
+    this.emit(id, event);
+  }
+
+  #finish(sequence: Sequence): void {
+    this.#running = this.#running.filter((other) => other !== sequence);
+    this.pool.release(sequence.slot);
+    this.#freeSlots.push(sequence.slot);
+  }
+}
