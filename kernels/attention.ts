@@ -35,6 +35,7 @@ export interface AttentionShape {
 
 /**
  * `partial` holds (rows, splits, heads, headDim + 2) floats: maximum, weight, sum of values.
+ * Keys a split are a multiple of KEY_TILE, or one split holds every context.
  *
  * @throws {GpuError} for a head dimension or block size the kernel was not written for.
  */

@@ -1,4 +1,4 @@
-// out[i] = x[select[i]]: the few rows whose logits are wanted.
+// out[i] = x[picked[i]]: the few rows whose logits are wanted.
 override WIDTH: u32;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>; // (rows, WIDTH)

@@ -2,8 +2,12 @@
 // in workgroup memory; each thread keeps 4 rows by 4 outputs in registers.
 //
 //   workgroup (outputs / 64, rows / 64)    thread = 16 * ty + tx
-//   loading:   thread t brings 8 inputs of row t / 4 and of output t / 4
+//   loading:   thread brings 4 inputs of rows 4 tx .. 4 tx + 3 (ty < 8) or of outputs 4 tx ..
+//              4 tx + 3 (ty >= 8), and stores whole vectors: a write to one component of a vector
+//              may touch its neighbours, which would be other threads' then
 //   computing: thread takes rows 4 ty .. 4 ty + 3 and outputs 4 tx .. 4 tx + 3
+//
+// A slice begins at a multiple of 4 outputs and holds a multiple of 4.
 override BITS: u32;
 override IN: u32;
 override OUT: u32; // of the whole matrix: the stride of y
@@ -27,30 +31,31 @@ struct Slice { first: u32, count: u32 }
 override WORDS: u32 = IN * BITS / 32u;
 override GROUPS: u32 = (IN + GROUP_SIZE - 1u) / GROUP_SIZE;
 
-var<workgroup> xs: array<vec4<f32>, DEPTH * QUADS>; // (DEPTH, 64 rows)
-var<workgroup> ws: array<vec4<f32>, DEPTH * QUADS>; // (DEPTH, 64 outputs)
+var<workgroup> tiles: array<vec4<f32>, 2u * DEPTH * QUADS>; // (DEPTH, 64 rows), (DEPTH, 64 outputs)
 var<private> acc0: vec4<f32>; // row 4 ty, outputs 4 tx .. 4 tx + 3
 var<private> acc1: vec4<f32>;
 var<private> acc2: vec4<f32>;
 var<private> acc3: vec4<f32>;
 
-fn put_x(row: u32, depth: u32, values: vec4<f32>) {
-  xs[depth * QUADS + row / 4u][row % 4u] = values.x;
-  xs[(depth + 1u) * QUADS + row / 4u][row % 4u] = values.y;
-  xs[(depth + 2u) * QUADS + row / 4u][row % 4u] = values.z;
-  xs[(depth + 3u) * QUADS + row / 4u][row % 4u] = values.w;
+// x[row, k .. k + 3]; rows past the last repeat it.
+fn inputs(row: u32, k: u32) -> vec4<f32> {
+  return x[(min(row, rows.x - 1u) * IN + k) / 4u];
 }
 
-fn put_w(output: u32, depth: u32, values: vec4<f32>) {
-  ws[depth * QUADS + output / 4u][output % 4u] = values.x;
-  ws[(depth + 1u) * QUADS + output / 4u][output % 4u] = values.y;
-  ws[(depth + 2u) * QUADS + output / 4u][output % 4u] = values.z;
-  ws[(depth + 3u) * QUADS + output / 4u][output % 4u] = values.w;
+// W[output of the slice, k .. k + 3]; outputs past the last repeat it.
+fn weights(output: u32, k: u32) -> vec4<f32> {
+  let local = min(output, slice.count - 1u);
+  let scale_zero = unpack2x16float(groups[(slice.first + local) * GROUPS + k / GROUP_SIZE]);
+  var word = weight[local * WORDS + k * BITS / 32u];
+  if (BITS == 4u) {
+    word = (word >> (k & 4u)) & 0x0f0f0f0fu;
+  }
+  return (vec4<f32>(unpack4xU8(word)) - scale_zero.y) * scale_zero.x;
 }
 
 fn multiply(k: u32, tx: u32, ty: u32) {
-  let a = xs[k * QUADS + ty];
-  let b = ws[k * QUADS + tx];
+  let a = tiles[k * QUADS + ty];
+  let b = tiles[(DEPTH + k) * QUADS + tx];
   acc0 += a.x * b;
   acc1 += a.y * b;
   acc2 += a.z * b;
@@ -77,32 +82,26 @@ fn finish(row: u32, local: u32, sum: vec4<f32>) {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let tx = thread % QUADS;
   let ty = thread / QUADS;
-  let line = thread / 4u; // the row and the output this thread loads
-  let part = (thread % 4u) * 8u; // the inputs of the tile it loads
-  let row = min(group.y * TILE + line, rows.x - 1u);
-  let output = min(group.x * TILE + line, slice.count - 1u);
+  let row = group.y * TILE + 4u * tx;
+  let output = group.x * TILE + 4u * tx;
+  let line = 4u * ty; // of tiles: the inputs of the rows, then those of the outputs
 
   for (var k = 0u; k < IN; k += DEPTH) {
-    let at = (row * IN + k + part) / 4u;
-    let low_x = x[at];
-    let high_x = x[at + 1u];
-    let scale_zero = unpack2x16float(groups[(slice.first + output) * GROUPS + k / GROUP_SIZE]);
-    var low: vec4<f32>;
-    var high: vec4<f32>;
-    if (BITS == 8u) {
-      let word = output * WORDS + (k + part) / 4u;
-      low = vec4<f32>(unpack4xU8(weight[word]));
-      high = vec4<f32>(unpack4xU8(weight[word + 1u]));
+    var part: mat4x4<f32>; // a column an input, a line a row or an output
+    if (line < DEPTH) {
+      let at = k + line;
+      part = transpose(mat4x4(inputs(row, at), inputs(row + 1u, at), inputs(row + 2u, at),
+        inputs(row + 3u, at)));
     } else {
-      let word = weight[output * WORDS + (k + part) / 8u];
-      low = vec4<f32>(unpack4xU8(word & 0x0f0f0f0fu));
-      high = vec4<f32>(unpack4xU8((word >> 4u) & 0x0f0f0f0fu));
+      let at = k + line - DEPTH;
+      part = transpose(mat4x4(weights(output, at), weights(output + 1u, at),
+        weights(output + 2u, at), weights(output + 3u, at)));
     }
     workgroupBarrier();
-    put_x(line, part, low_x);
-    put_x(line, part + 4u, high_x);
-    put_w(line, part, (low - scale_zero.y) * scale_zero.x);
-    put_w(line, part + 4u, (high - scale_zero.y) * scale_zero.x);
+    tiles[line * QUADS + tx] = part[0];
+    tiles[(line + 1u) * QUADS + tx] = part[1];
+    tiles[(line + 2u) * QUADS + tx] = part[2];
+    tiles[(line + 3u) * QUADS + tx] = part[3];
     workgroupBarrier();
     for (var i = 0u; i < DEPTH; i += 8u) {
       multiply(i, tx, ty);
@@ -117,9 +116,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 
   let first_row = group.y * TILE + 4u * ty;
-  let local = group.x * TILE + 4u * tx;
-  finish(first_row, local, acc0);
-  finish(first_row + 1u, local, acc1);
-  finish(first_row + 2u, local, acc2);
-  finish(first_row + 3u, local, acc3);
+  finish(first_row, output, acc0);
+  finish(first_row + 1u, output, acc1);
+  finish(first_row + 2u, output, acc2);
+  finish(first_row + 3u, output, acc3);
 }

@@ -73,6 +73,20 @@ export async function readFloats(gpu: Gpu, buffer: GPUBuffer): Promise<Float32Ar
   return new Float32Array(await readOnce(gpu, buffer, buffer.size));
 }
 
+/** Fails at the first place that differs; NaN equals NaN. (`deepEqual` takes minutes to say no.) */
+export function assertSame(
+  found: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  what: string,
+): void {
+  assert.equal(found.length, expected.length, what);
+  for (let i = 0; i < expected.length; i++) {
+    if (!Object.is(found[i], expected[i])) {
+      assert.fail(`${what}: ${found[i]} at ${i}, expected ${expected[i]}`);
+    }
+  }
+}
+
 /** Normalised mean square error: sum (found - expected)^2 / sum expected^2. */
 export function nmse(found: ArrayLike<number>, expected: ArrayLike<number>): number {
   let error = 0;

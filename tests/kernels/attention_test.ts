@@ -1,0 +1,209 @@
+/**
+ * attention and attention_combine together, against softmax(q k) v in float64.
+ *
+ * Knows the layout of rows, block tables and KV blocks. Every word of the cache that no sequence
+ * wrote is NaN, so reading a masked or foreign key shows.
+ */
+import assert from "node:assert/strict";
+import { storageFrom, uniformFrom } from "../../gpu/buffer.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { attention, type AttentionShape } from "../../kernels/attention.ts";
+import { attentionCombine } from "../../kernels/attention_combine.ts";
+import {
+  assertNmse,
+  poisoned,
+  randomFloats,
+  readFloats,
+  runPass,
+  shuffled,
+  withGpu,
+} from "../helpers.ts";
+import { softmax } from "../reference.ts";
+
+/**
+ * Keys, values and queries are the same numbers on both sides, so only f32 arithmetic differs:
+ * scores of up to about 10 carry an error of about 1e-6, WGSL's exp(x) one of (3 + 2|x|) ulp, and
+ * a weight off by 1e-6 of itself is an NMSE of 1e-12. Ten times that for the tails.
+ */
+const LIMIT = 1e-11;
+
+/** Sequences in a pool of KV blocks. */
+interface Pool {
+  /** (blocks, 2: keys and values, block, headDim); NaN where no sequence wrote. */
+  kv: Float16Array<ArrayBuffer>;
+  /** Block numbers, a run a sequence, with gaps between the runs. */
+  tables: Uint32Array<ArrayBuffer>;
+  sequences: { table: number; keys: Float16Array[]; values: Float16Array[] }[];
+}
+
+/** One query row: its position (it sees keys 0 to position) and its sequence in the pool. */
+interface Row {
+  position: number;
+  sequence: number;
+}
+
+/** The key or value of a token, (headDim). */
+type Vectors = (half: "key" | "value", token: number, seed: number) => Float32Array;
+
+/** Blocks are handed out in shuffled order, so a sequence's blocks lie anywhere in the pool. */
+function makePool(shape: AttentionShape, lengths: number[], vectors: Vectors): Pool {
+  const { block, headDim } = shape;
+  const counts = lengths.map((length) => Math.ceil(length / block));
+  const total = counts.reduce((sum, count) => sum + count, 0) + 2;
+  const free = [...shuffled(total, 1)];
+  const kv = new Float16Array(total * 2 * block * headDim).fill(NaN);
+  const tables = [12345];
+  const sequences = lengths.map((length, sequence) => {
+    const blocks = free.splice(0, counts[sequence]);
+    const table = tables.length;
+    tables.push(...blocks, 12345);
+    const write = (half: "key" | "value") =>
+      Array.from({ length }, (_, token) => {
+        const part = half === "key" ? 0 : 1;
+        const place = (blocks[Math.floor(token / block)] * 2 + part) * block + token % block;
+        const vector = new Float16Array(vectors(half, token, 1000 * sequence + 2 * token + part));
+        kv.set(vector, place * headDim);
+        return vector;
+      });
+    return { table, keys: write("key"), values: write("value") };
+  });
+  return { kv, tables: new Uint32Array(tables), sequences };
+}
+
+/** The heads' outputs, (rows, heads * headDim), output i of a row at place[i]. */
+function expectedOutput(
+  { heads, headDim }: AttentionShape,
+  pool: Pool,
+  rows: Row[],
+  q: Float32Array,
+  place: Uint32Array,
+): Float64Array {
+  const width = heads * headDim;
+  const out = new Float64Array(rows.length * width);
+  rows.forEach(({ position, sequence }, r) => {
+    const keys = pool.sequences[sequence].keys.slice(0, position + 1);
+    const { values } = pool.sequences[sequence];
+    for (let head = 0; head < heads; head++) {
+      const start = r * width + head * headDim;
+      const weights = softmax(keys.map((key) => {
+        let score = 0;
+        for (let d = 0; d < headDim; d++) score += q[start + d] * key[d];
+        return score;
+      }));
+      for (let d = 0; d < headDim; d++) {
+        let sum = 0;
+        weights.forEach((weight, token) => sum += weight * values[token][d]);
+        out[r * width + place[head * headDim + d]] = sum;
+      }
+    }
+  });
+  return out;
+}
+
+/** Runs both kernels with runs of `splitKeys` keys. */
+async function run(
+  gpu: Gpu,
+  shape: AttentionShape,
+  pool: Pool,
+  rows: Row[],
+  q: Float32Array<ArrayBuffer>,
+  place: Uint32Array<ArrayBuffer>,
+  splitKeys: number,
+): Promise<Float32Array> {
+  const { heads, headDim } = shape;
+  const longest = Math.max(...rows.map((row) => row.position)) + 1;
+  const splits = Math.ceil(longest / splitKeys);
+  const rowWords = rows.flatMap((r) => [99, r.position, pool.sequences[r.sequence].table, 99]);
+  const rowBuffer = storageFrom(gpu, "rows", new Uint32Array(rowWords));
+  const partial = poisoned(gpu, "partial", rows.length * splits * heads * (headDim + 2));
+  const out = poisoned(gpu, "out", rows.length * heads * headDim);
+  const step = uniformFrom(gpu, "step", new Uint32Array([splitKeys, splits]));
+  const attend = (await attention(gpu, shape)).bind({
+    rows: rowBuffer,
+    tables: storageFrom(gpu, "tables", pool.tables),
+    q: storageFrom(gpu, "q", q),
+    kv: storageFrom(gpu, "kv", pool.kv),
+    partial,
+    step,
+  });
+  const combine = (await attentionCombine(gpu, shape)).bind({
+    rows: rowBuffer,
+    partial,
+    place: storageFrom(gpu, "place", place),
+    out,
+    step,
+  });
+  runPass(gpu, (pass) => {
+    attend.dispatch(pass, rows.length, splits);
+    combine.dispatch(pass, rows.length);
+  });
+  return readFloats(gpu, out);
+}
+
+/** Contexts of 1, 31, 32, 33, 100 and 300 tokens, of three sequences, in no order. */
+const LENGTHS = [300, 33, 100];
+const ROWS: Row[] = [
+  { position: 99, sequence: 0 },
+  { position: 32, sequence: 1 },
+  { position: 299, sequence: 0 },
+  { position: 0, sequence: 2 },
+  { position: 31, sequence: 1 },
+  { position: 30, sequence: 0 },
+  { position: 99, sequence: 2 },
+];
+
+for (const headDim of [32, 64, 96, 128]) {
+  Deno.test(`attention: any number of heads of ${headDim}, contexts and splits`, () =>
+    withGpu(async (gpu) => {
+      for (const heads of [1, 3, 5, 8, 9, 71]) {
+        const shape = { heads, headDim, block: heads % 3 === 0 ? 64 : 32 };
+        const width = heads * headDim;
+        const pool = makePool(shape, LENGTHS, (_half, _token, seed) => randomFloats(headDim, seed));
+        const q = randomFloats(ROWS.length * width, heads, 8 / Math.sqrt(headDim));
+        const place = shuffled(width, headDim);
+        const expected = expectedOutput(shape, pool, ROWS, q, place);
+        for (const splitKeys of [32, 128, 1024]) {
+          const found = await run(gpu, shape, pool, ROWS, q, place, splitKeys);
+          assertNmse(found, expected, LIMIT, `${heads} heads, splits of ${splitKeys}`);
+        }
+      }
+    }));
+}
+
+Deno.test("attention: extreme scores neither overflow nor lose the small differences", () =>
+  withGpu(async (gpu) => {
+    const shape = { heads: 3, headDim: 64, block: 32 };
+    const width = shape.heads * shape.headDim;
+    const rows = [{ position: 69, sequence: 0 }, { position: 40, sequence: 0 }];
+    // Whole numbers whose dot products stay below 2^24: exact in f32, whatever the order of adding.
+    const whole = (length: number, seed: number) =>
+      randomFloats(length, seed, 32).map((value) => Math.round(value));
+    // Head 0 spreads over thousands; head 1 sees all keys alike; head 2 sees one huge negative score
+    // for all keys, which must not be mistaken for a masked one.
+    const q = whole(rows.length * width, 5);
+    for (let r = 0; r < rows.length; r++) {
+      q.fill(0, r * width + 64, r * width + 192);
+      q[r * width + 128] = -1e30;
+    }
+    const pool = makePool(shape, [70], (half, token, seed) => {
+      // To head 0 of the second row, the first key it may not see is far above all others: were it
+      // taken into the maximum, every weight would vanish.
+      const vector = half === "key" && token === 41 ? q.slice(width, width + 64) : whole(64, seed);
+      if (half === "key") vector[0] = 1;
+      return vector;
+    });
+    const place = Uint32Array.from({ length: width }, (_, i) => i);
+    const expected = expectedOutput(shape, pool, rows, q, place);
+    for (const splitKeys of [32, 128]) {
+      const found = await run(gpu, shape, pool, rows, q, place, splitKeys);
+      assertNmse(found, expected, LIMIT, `splits of ${splitKeys}`);
+    }
+  }));
+
+Deno.test("attention: a shape the kernel was not written for is refused", () =>
+  withGpu(async (gpu) => {
+    const refused = { name: "GpuError", message: /attention cannot run head dim/ };
+    for (const [headDim, block] of [[136, 32], [60, 32], [64, 48]]) {
+      await assert.rejects(async () => await attention(gpu, { heads: 1, headDim, block }), refused);
+    }
+  }));
