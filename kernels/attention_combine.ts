@@ -5,20 +5,24 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { STORE_QUAD } from "./activation.ts";
 import code from "./attention_combine.wgsl" with { type: "text" };
 
 const source = defineKernel({
   name: "attention_combine",
-  code,
-  bindings: { rows: "read", partial: "read", place: "read", out: "read_write", step: "uniform" },
+  code: STORE_QUAD + code,
+  bindings: { rows: "read", partial: "read", perm: "read", y: "read_write", step: "uniform" },
 });
 
-/** `out[r, place[i]] = attention output i of row r`, (rows, heads * headDim). */
+const OUTPUTS_PER_WORKGROUP = 256;
+
+/** `y[r, i] = attention output perm[i] of row r`, (rows, heads * headDim). */
 export function attentionCombine(gpu: Gpu, shape: { heads: number; headDim: number }) {
+  const width = shape.heads * shape.headDim;
   return compileKernel(
     gpu,
     source,
     { HEADS: shape.heads, HEAD_DIM: shape.headDim },
-    (rows: number) => [Math.ceil(shape.heads * shape.headDim / 64), rows],
+    (rows: number) => [Math.ceil(width / OUTPUTS_PER_WORKGROUP), rows],
   );
 }

@@ -1,40 +1,56 @@
-// Puts the runs of keys of one row and head together: a softmax over runs, each already summed.
-// The result is written where the output projection, in act-order, expects it.
+// Puts the runs of keys of each head together, a softmax over runs that are each already summed, in
+// the order in which the output projection keeps its inputs (act-order).
+//
+//   workgroup (outputs / 256, row)     each thread four outputs, wherever they come from
+//
+// The text of store_quad is in activation.ts.
 override HEADS: u32;
 override HEAD_DIM: u32;
 
+const THREADS = 64u;
 const LOWEST = -3.0e38;
 
 struct Step { split_keys: u32, splits: u32 }
 
 @group(0) @binding(0) var<storage, read> rows: array<vec4<u32>>; // (rows): token, position, table, slot
 @group(0) @binding(1) var<storage, read> partial: array<f32>; // (rows, splits, HEADS, HEAD_DIM + 2)
-@group(0) @binding(2) var<storage, read> place: array<u32>; // (HEADS * HEAD_DIM)
-@group(0) @binding(3) var<storage, read_write> out: array<f32>; // (rows, HEADS * HEAD_DIM)
+@group(0) @binding(2) var<storage, read> perm: array<vec4<u32>>; // (HEADS * HEAD_DIM / 4)
+@group(0) @binding(3) var<storage, read_write> y: array<u32>; // (rows, HEADS * HEAD_DIM / 32) chunks
 @group(0) @binding(4) var<uniform> step: Step;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let width = HEADS * HEAD_DIM;
-  if (id.x >= width) {
-    return;
-  }
-  let head = id.x / HEAD_DIM;
-  let dim = id.x % HEAD_DIM;
-  let splits = rows[id.y].y / step.split_keys + 1u;
-  let stride = HEADS * (HEAD_DIM + 2u);
-  let first = (id.y * step.splits * HEADS + head) * (HEAD_DIM + 2u);
+override WIDTH: u32 = HEADS * HEAD_DIM;
+override STRIDE: u32 = HEADS * (HEAD_DIM + 2u);
+
+fn combined(row: u32, output: u32, splits: u32) -> f32 {
+  let first = row * step.splits * STRIDE + output / HEAD_DIM * (HEAD_DIM + 2u);
+  let dim = output % HEAD_DIM;
   var highest = LOWEST;
   for (var s = 0u; s < splits; s++) {
-    highest = max(highest, partial[first + s * stride]);
+    highest = max(highest, partial[first + s * STRIDE]);
   }
   var sum = 0.0;
   var weight = 0.0;
   for (var s = 0u; s < splits; s++) {
-    let at = first + s * stride;
+    let at = first + s * STRIDE;
     let scale = exp(partial[at] - highest);
     weight += scale * partial[at + 1u];
     sum += scale * partial[at + 2u + dim];
   }
-  out[id.y * width + place[id.x]] = sum / weight;
+  return sum / weight;
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let row = group.y;
+  let quad = group.x * THREADS + thread;
+  let inside = quad < WIDTH / 4u;
+  let splits = rows[row].y / step.split_keys + 1u;
+  let i = perm[min(quad, WIDTH / 4u - 1u)];
+  let values = vec4(
+    combined(row, i.x, splits),
+    combined(row, i.y, splits),
+    combined(row, i.z, splits),
+    combined(row, i.w, splits),
+  );
+  store_quad(values, (row * WIDTH + 4u * quad) / 32u, thread, inside);
 }

@@ -1,17 +1,19 @@
 /**
  * A quantised matrix times many vectors: prefill.
  *
- * Knows the layout `gptq_repack` leaves; knows nothing of act-order, which is folded away there.
+ * Knows the layouts that `gptq_repack` and `activation.ts` describe; knows nothing of act-order,
+ * which is folded away there.
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { STORE_QUAD } from "./activation.ts";
 import { GELU } from "./gelu.ts";
 import { matrixConstants, type MatrixShape } from "./gptq_shape.ts";
 import code from "./gptq_gemm.wgsl" with { type: "text" };
 
 const source = defineKernel({
   name: "gptq_gemm",
-  code: GELU + code,
+  code: GELU + STORE_QUAD + code,
   bindings: {
     x: "read",
     weight: "read",
@@ -23,7 +25,8 @@ const source = defineKernel({
   },
 });
 
-const TILE = 64;
+const ROWS = 64;
+const OUTPUTS = 128;
 
 /** `Y = epilogue(X W^T + bias)` for the outputs of one slice of W; dispatch(outputs, rows). */
 export function gptqGemm(gpu: Gpu, shape: MatrixShape) {
@@ -31,6 +34,6 @@ export function gptqGemm(gpu: Gpu, shape: MatrixShape) {
     gpu,
     source,
     matrixConstants(shape),
-    (outputs: number, rows: number) => [Math.ceil(outputs / TILE), Math.ceil(rows / TILE)],
+    (outputs: number, rows: number) => [Math.ceil(outputs / OUTPUTS), Math.ceil(rows / ROWS)],
   );
 }

@@ -1,45 +1,58 @@
-// Y = epilogue(X W^T + bias) for many rows: tiles of 64 rows by 64 outputs, 32 inputs at a time,
-// in workgroup memory; each thread keeps 4 rows by 4 outputs in registers.
+// Y = epilogue(X W^T + bias) for many rows: tiles of 64 rows by 128 outputs, 32 inputs at a time, in
+// workgroup memory; each thread keeps 4 rows by 8 outputs in registers.
 //
-//   workgroup (outputs / 64, rows / 64)    thread = 16 * ty + tx
-//   loading:   thread brings 4 inputs of rows 4 tx .. 4 tx + 3 (ty < 8) or of outputs 4 tx ..
-//              4 tx + 3 (ty >= 8), and stores whole vectors: a write to one component of a vector
-//              may touch its neighbours, which would be other threads' then
-//   computing: thread takes rows 4 ty .. 4 ty + 3 and outputs 4 tx .. 4 tx + 3
+//   workgroup (outputs / 128, rows / 64)    thread = 16 * ty + tx
+//   loading:   patches of 4 inputs by 4 rows, or by 4 outputs, stored as whole vectors: a write to
+//              one component of a vector may touch its neighbours, which are other threads'
+//   computing: thread takes rows 4 ty .. 4 ty + 3, outputs 4 tx .. 4 tx + 3 and the same plus 64
 //
-// A slice begins at a multiple of 4 outputs and holds a multiple of 4.
+// x comes in chunks of two-byte numbers, and with gelu y leaves so (activation.ts, which has the
+// text of store_quad; gelu's is in gelu.ts). A slice begins at a multiple of 32 outputs and holds a
+// multiple of 4.
 override BITS: u32;
 override IN: u32;
 override OUT: u32; // of the whole matrix: the stride of y
 override GROUP_SIZE: u32;
-override EPILOGUE: u32; // 0: store, 1: store gelu (its text is in gelu.ts), 2: add to y
+override EPILOGUE: u32; // 0: store f32, 1: store gelu as chunks, 2: add to f32
 
-const TILE = 64u;
-const DEPTH = 32u;
-const QUADS = TILE / 4u;
+const DEPTH = 32u; // inputs of a tile: one chunk
+const ROWS = 64u;
+const OUTPUTS = 128u;
+const X_QUADS = ROWS / 4u;
+const W_QUADS = OUTPUTS / 4u;
 
 struct Slice { first: u32, count: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // (rows, IN / 4)
+@group(0) @binding(0) var<storage, read> x: array<u32>; // (rows, IN / 32) chunks
 @group(0) @binding(1) var<storage, read> weight: array<u32>; // (count, IN * BITS / 32)
 @group(0) @binding(2) var<storage, read> groups: array<u32>; // (OUT, GROUPS): f16 scale, f16 zero
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // (OUT / 4)
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // (rows, OUT / 4)
+@group(0) @binding(4) var<storage, read_write> y: array<u32>; // (rows, OUT) f32, or chunks
 @group(0) @binding(5) var<uniform> slice: Slice;
 @group(0) @binding(6) var<uniform> rows: vec4<u32>; // x: number of rows
 
+override CHUNKS: u32 = IN / 32u;
 override WORDS: u32 = IN * BITS / 32u;
 override GROUPS: u32 = (IN + GROUP_SIZE - 1u) / GROUP_SIZE;
 
-var<workgroup> tiles: array<vec4<f32>, 2u * DEPTH * QUADS>; // (DEPTH, 64 rows), (DEPTH, 64 outputs)
+var<workgroup> xs: array<vec4<f32>, DEPTH * X_QUADS>; // (DEPTH, ROWS)
+var<workgroup> ws: array<vec4<f32>, DEPTH * W_QUADS>; // (DEPTH, OUTPUTS)
 var<private> acc0: vec4<f32>; // row 4 ty, outputs 4 tx .. 4 tx + 3
 var<private> acc1: vec4<f32>;
 var<private> acc2: vec4<f32>;
 var<private> acc3: vec4<f32>;
+var<private> acc4: vec4<f32>; // row 4 ty, outputs 64 + 4 tx .. 64 + 4 tx + 3
+var<private> acc5: vec4<f32>;
+var<private> acc6: vec4<f32>;
+var<private> acc7: vec4<f32>;
 
-// x[row, k .. k + 3]; rows past the last repeat it.
-fn inputs(row: u32, k: u32) -> vec4<f32> {
-  return x[(min(row, rows.x - 1u) * IN + k) / 4u];
+// Numbers 4 quad .. 4 quad + 3 of a chunk of x; rows past the last repeat it.
+fn inputs(row: u32, chunk: u32, quad: u32) -> vec4<f32> {
+  let first = (min(row, rows.x - 1u) * CHUNKS + chunk) * 20u;
+  let at = first + (quad % 2u) * 4u + quad / 2u;
+  let high = vec4<f32>(unpack4xI8(x[at]));
+  let low = vec4<f32>(unpack4xI8(x[at + 8u]));
+  return (high * 128.0 + low) * bitcast<f32>(x[first + 16u]);
 }
 
 // W[output of the slice, k .. k + 3]; outputs past the last repeat it.
@@ -50,58 +63,97 @@ fn weights(output: u32, k: u32) -> vec4<f32> {
   if (BITS == 4u) {
     word = (word >> (k & 4u)) & 0x0f0f0f0fu;
   }
-  return (vec4<f32>(unpack4xU8(word)) - scale_zero.y) * scale_zero.x;
+  return (vec4<f32>(unpack4xI8(word)) - scale_zero.y) * scale_zero.x;
+}
+
+fn load_x(patch_: u32, row: u32, chunk: u32) {
+  let quad = patch_ / X_QUADS;
+  let column = patch_ % X_QUADS;
+  let first = row + 4u * column;
+  let part = transpose(mat4x4(
+    inputs(first, chunk, quad),
+    inputs(first + 1u, chunk, quad),
+    inputs(first + 2u, chunk, quad),
+    inputs(first + 3u, chunk, quad),
+  ));
+  let at = 4u * quad * X_QUADS + column;
+  xs[at] = part[0];
+  xs[at + X_QUADS] = part[1];
+  xs[at + 2u * X_QUADS] = part[2];
+  xs[at + 3u * X_QUADS] = part[3];
+}
+
+fn load_w(patch_: u32, output: u32, chunk: u32) {
+  let quad = patch_ / W_QUADS;
+  let column = patch_ % W_QUADS;
+  let first = output + 4u * column;
+  let k = chunk * DEPTH + 4u * quad;
+  let part = transpose(mat4x4(
+    weights(first, k),
+    weights(first + 1u, k),
+    weights(first + 2u, k),
+    weights(first + 3u, k),
+  ));
+  let at = 4u * quad * W_QUADS + column;
+  ws[at] = part[0];
+  ws[at + W_QUADS] = part[1];
+  ws[at + 2u * W_QUADS] = part[2];
+  ws[at + 3u * W_QUADS] = part[3];
 }
 
 fn multiply(k: u32, tx: u32, ty: u32) {
-  let a = tiles[k * QUADS + ty];
-  let b = tiles[(DEPTH + k) * QUADS + tx];
+  let a = xs[k * X_QUADS + ty];
+  let b = ws[k * W_QUADS + tx];
+  let c = ws[k * W_QUADS + tx + 16u];
   acc0 += a.x * b;
   acc1 += a.y * b;
   acc2 += a.z * b;
   acc3 += a.w * b;
+  acc4 += a.x * c;
+  acc5 += a.y * c;
+  acc6 += a.z * c;
+  acc7 += a.w * c;
 }
 
-fn finish(row: u32, local: u32, sum: vec4<f32>) {
-  if (row >= rows.x || local >= slice.count) {
+fn finish(row: u32, local: u32, sum: vec4<f32>, thread: u32) {
+  let inside = row < rows.x && local < slice.count;
+  let output = slice.first + local;
+  var value = sum + bias[min(output, OUT - 4u) / 4u];
+  let at = row * OUT + output;
+  if (EPILOGUE == 1u) {
+    store_quad(gelu(value), at / 32u, thread, inside);
     return;
   }
-  let quad = (slice.first + local) / 4u;
-  let value = sum + bias[quad];
-  let at = row * (OUT / 4u) + quad;
-  if (EPILOGUE == 0u) {
-    y[at] = value;
-  } else if (EPILOGUE == 1u) {
-    y[at] = gelu(value);
-  } else {
-    y[at] += value;
+  if (!inside) {
+    return;
   }
+  if (EPILOGUE == 2u) {
+    value += vec4(
+      bitcast<f32>(y[at]),
+      bitcast<f32>(y[at + 1u]),
+      bitcast<f32>(y[at + 2u]),
+      bitcast<f32>(y[at + 3u]),
+    );
+  }
+  y[at] = bitcast<u32>(value.x);
+  y[at + 1u] = bitcast<u32>(value.y);
+  y[at + 2u] = bitcast<u32>(value.z);
+  y[at + 3u] = bitcast<u32>(value.w);
 }
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  let tx = thread % QUADS;
-  let ty = thread / QUADS;
-  let row = group.y * TILE + 4u * tx;
-  let output = group.x * TILE + 4u * tx;
-  let line = 4u * ty; // of tiles: the inputs of the rows, then those of the outputs
+  let tx = thread % 16u;
+  let ty = thread / 16u;
+  let row = group.y * ROWS;
+  let output = group.x * OUTPUTS;
 
-  for (var k = 0u; k < IN; k += DEPTH) {
-    var part: mat4x4<f32>; // a column an input, a line a row or an output
-    if (line < DEPTH) {
-      let at = k + line;
-      part = transpose(mat4x4(inputs(row, at), inputs(row + 1u, at), inputs(row + 2u, at),
-        inputs(row + 3u, at)));
-    } else {
-      let at = k + line - DEPTH;
-      part = transpose(mat4x4(weights(output, at), weights(output + 1u, at),
-        weights(output + 2u, at), weights(output + 3u, at)));
-    }
+  for (var chunk = 0u; chunk < CHUNKS; chunk++) {
     workgroupBarrier();
-    tiles[line * QUADS + tx] = part[0];
-    tiles[(line + 1u) * QUADS + tx] = part[1];
-    tiles[(line + 2u) * QUADS + tx] = part[2];
-    tiles[(line + 3u) * QUADS + tx] = part[3];
+    load_w(thread, output, chunk);
+    if (thread < 128u) {
+      load_x(thread, row, chunk);
+    }
     workgroupBarrier();
     for (var i = 0u; i < DEPTH; i += 8u) {
       multiply(i, tx, ty);
@@ -115,9 +167,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
 
-  let first_row = group.y * TILE + 4u * ty;
-  finish(first_row, output, acc0);
-  finish(first_row + 1u, output, acc1);
-  finish(first_row + 2u, output, acc2);
-  finish(first_row + 3u, output, acc3);
+  let first_row = row + 4u * ty;
+  let local = output + 4u * tx;
+  finish(first_row, local, acc0, thread);
+  finish(first_row + 1u, local, acc1, thread);
+  finish(first_row + 2u, local, acc2, thread);
+  finish(first_row + 3u, local, acc3, thread);
+  finish(first_row, local + 64u, acc4, thread);
+  finish(first_row + 1u, local + 64u, acc5, thread);
+  finish(first_row + 2u, local + 64u, acc6, thread);
+  finish(first_row + 3u, local + 64u, acc7, thread);
 }

@@ -1,74 +1,131 @@
-// y[r] = epilogue(W x[r] + bias) for few rows: the weights are streamed, LANES threads an output.
+// y[r] = epilogue(W x[r] + bias) for few rows: the weights are streamed, LANES threads for every
+// four outputs; x comes in chunks of two-byte numbers (activation.ts), so that four weights meet
+// four inputs in one integer instruction.
 //
-//   workgroup (outputs / OUTPUTS, row)     thread = LANES * output + lane
-//   lane l reads words l, l + LANES, ... of its output, 16 bytes (32 or 16 inputs) at a time
+//   workgroup (outputs / (4 THREADS / LANES), row)     thread = LANES * quad of outputs + lane
+//   lane l reads chunks l, l + LANES, ... : 32 inputs of x and of four rows of W
+//
+// With gelu the outputs leave in chunks as well, so THREADS / LANES is 8 then: a workgroup's outputs
+// are one chunk. The texts of gelu and store_quad are in gelu.ts and activation.ts.
 override BITS: u32;
 override IN: u32;
 override OUT: u32; // of the whole matrix: the stride of y
 override GROUP_SIZE: u32;
-override EPILOGUE: u32; // 0: store, 1: store gelu (its text is in gelu.ts), 2: add to y
-
-const LANES = 16u;
-const OUTPUTS = 16u;
-const THREADS = LANES * OUTPUTS;
+override EPILOGUE: u32; // 0: store f32, 1: store gelu as chunks, 2: add to f32
+override THREADS: u32;
+override LANES: u32;
 
 struct Slice { first: u32, count: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // (rows, IN / 4)
+@group(0) @binding(0) var<storage, read> x: array<vec4<u32>>; // (rows, IN / 32) chunks
 @group(0) @binding(1) var<storage, read> weight: array<vec4<u32>>; // (count, IN * BITS / 128)
 @group(0) @binding(2) var<storage, read> groups: array<u32>; // (OUT, GROUPS): f16 scale, f16 zero
-@group(0) @binding(3) var<storage, read> bias: array<f32>; // (OUT)
-@group(0) @binding(4) var<storage, read_write> y: array<f32>; // (rows, OUT)
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // (OUT / 4)
+@group(0) @binding(4) var<storage, read_write> y: array<u32>; // (rows, OUT) f32, or chunks
 @group(0) @binding(5) var<uniform> slice: Slice;
 
-override PER_LOAD: u32 = 128u / BITS; // inputs in 16 bytes of weights
-override LOADS: u32 = IN / PER_LOAD;
+override CHUNKS: u32 = IN / 32u;
 override GROUPS: u32 = (IN + GROUP_SIZE - 1u) / GROUP_SIZE;
 
-var<workgroup> partial: array<f32, THREADS>;
+var<workgroup> sums: array<vec4<f32>, THREADS>;
 
-// The inner product of one word of weights with x, which starts at x[at].
-fn product(word: u32, at: u32, zero: f32) -> f32 {
-  if (BITS == 8u) {
-    return dot(vec4<f32>(unpack4xU8(word)) - zero, x[at]);
+struct Inputs {
+  even_high: vec4<u32>,
+  odd_high: vec4<u32>,
+  even_low: vec4<u32>,
+  odd_low: vec4<u32>,
+  scale: f32,
+  sum: i32,
+}
+
+fn dot_bytes(a: vec4<u32>, b: vec4<u32>) -> i32 {
+  return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) +
+    dot4I8Packed(a.w, b.w);
+}
+
+// One chunk of one output's weights times a chunk of x, but for the scale of x.
+fn product(local: u32, chunk: u32, i: Inputs) -> f32 {
+  var whole: i32;
+  if (BITS == 4u) {
+    let words = weight[local * CHUNKS + chunk];
+    let even = words & vec4(0x0f0f0f0fu);
+    let odd = (words >> vec4(4u)) & vec4(0x0f0f0f0fu);
+    whole = 128 * (dot_bytes(even, i.even_high) + dot_bytes(odd, i.odd_high)) +
+      dot_bytes(even, i.even_low) + dot_bytes(odd, i.odd_low);
+  } else {
+    let first = weight[(local * CHUNKS + chunk) * 2u];
+    let second = weight[(local * CHUNKS + chunk) * 2u + 1u];
+    let even = vec4(first.xz, second.xz);
+    let odd = vec4(first.yw, second.yw);
+    whole = 128 * (dot_bytes(even, i.even_high) + dot_bytes(odd, i.odd_high)) +
+      dot_bytes(even, i.even_low) + dot_bytes(odd, i.odd_low);
   }
-  let low = vec4<f32>(unpack4xU8(word & 0x0f0f0f0fu)) - zero;
-  let high = vec4<f32>(unpack4xU8((word >> 4u) & 0x0f0f0f0fu)) - zero;
-  return dot(low, x[at]) + dot(high, x[at + 1u]);
+  let scale_zero = unpack2x16float(
+    groups[(slice.first + local) * GROUPS + chunk * 32u / GROUP_SIZE],
+  );
+  return scale_zero.x * f32(whole - i32(scale_zero.y) * i.sum);
 }
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let lane = thread % LANES;
-  let local = group.x * OUTPUTS + thread / LANES;
-  let output = slice.first + local;
-  let row = group.y * (IN / 4u);
-  let words = PER_LOAD / 16u; // vec4s of x a word meets
-  var sum = 0.0;
+  let row = group.y;
+  let first_local = group.x * (4u * THREADS / LANES);
+  let local = first_local + 4u * (thread / LANES);
+  var sum = vec4(0.0);
   if (local < slice.count) {
-    for (var load = lane; load < LOADS; load += LANES) {
-      let w = weight[local * LOADS + load];
-      let scale_zero = unpack2x16float(groups[output * GROUPS + load * PER_LOAD / GROUP_SIZE]);
-      let at = row + load * (PER_LOAD / 4u);
-      sum += scale_zero.x * (product(w.x, at, scale_zero.y) + product(w.y, at + words, scale_zero.y) +
-        product(w.z, at + 2u * words, scale_zero.y) + product(w.w, at + 3u * words, scale_zero.y));
+    for (var chunk = lane; chunk < CHUNKS; chunk += LANES) {
+      let at = (row * CHUNKS + chunk) * 5u;
+      let last = x[at + 4u];
+      let inputs = Inputs(
+        x[at],
+        x[at + 1u],
+        x[at + 2u],
+        x[at + 3u],
+        bitcast<f32>(last.x),
+        bitcast<i32>(last.y),
+      );
+      sum += inputs.scale * vec4(
+        product(local, chunk, inputs),
+        product(local + 1u, chunk, inputs),
+        product(local + 2u, chunk, inputs),
+        product(local + 3u, chunk, inputs),
+      );
     }
   }
-  partial[thread] = sum;
+  sums[thread] = sum;
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (lane < half) {
+      sums[thread] += sums[thread + half];
+    }
+  }
   workgroupBarrier();
-  if (lane != 0u || local >= slice.count) {
+
+  let mine = first_local + 4u * thread; // one thread a quad of outputs now
+  let inside = thread < THREADS / LANES && mine < slice.count;
+  var value = vec4(0.0);
+  if (inside) {
+    value = sums[thread * LANES] + bias[(slice.first + mine) / 4u];
+  }
+  let at = row * OUT + slice.first + mine;
+  if (EPILOGUE == 1u) {
+    store_quad(gelu(value), at / 32u, thread, inside);
     return;
   }
-  for (var i = 1u; i < LANES; i++) {
-    sum += partial[thread + i];
+  if (!inside) {
+    return;
   }
-  sum += bias[output];
-  let at = group.y * OUT + output;
-  if (EPILOGUE == 0u) {
-    y[at] = sum;
-  } else if (EPILOGUE == 1u) {
-    y[at] = gelu(vec4(sum)).x;
-  } else {
-    y[at] += sum;
+  if (EPILOGUE == 2u) {
+    value += vec4(
+      bitcast<f32>(y[at]),
+      bitcast<f32>(y[at + 1u]),
+      bitcast<f32>(y[at + 2u]),
+      bitcast<f32>(y[at + 3u]),
+    );
   }
+  y[at] = bitcast<u32>(value.x);
+  y[at + 1u] = bitcast<u32>(value.y);
+  y[at + 2u] = bitcast<u32>(value.z);
+  y[at + 3u] = bitcast<u32>(value.w);
 }

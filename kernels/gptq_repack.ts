@@ -52,15 +52,20 @@ export interface GroupsInput {
 
 /**
  * Scales and zeros as the matrix kernels read them: (outFeatures, groups) words, each a
- * half-precision scale (low) and zero (high). Zeros are whole numbers to 256, exact in half
- * precision; AutoGPTQ adds the 1 back without wrapping, so 16 (or 256) is a legal zero.
+ * half-precision scale (low) and zero (high), the zero of 8-bit values less 128 as they are. Zeros
+ * are whole numbers to 256, exact in half precision; AutoGPTQ adds the 1 back without wrapping, so
+ * 16 (or 256) is a legal zero.
  */
 export function packGroups(input: GroupsInput): Uint32Array<ArrayBuffer> {
   const { bits, groups, outFeatures, scales, qzeros, zeroOffset, columns } = input;
   const perWord = 32 / bits;
   const mask = 2 ** bits - 1;
   const zeroWords = outFeatures / perWord;
-  const highHalf = Uint32Array.from({ length: mask + 2 }, (_, zero) => float16Bits(zero) << 16);
+  const stored = bits === 8 ? 128 : 0;
+  const highHalf = Uint32Array.from(
+    { length: mask + 2 },
+    (_, zero) => float16Bits(zero - stored) << 16,
+  );
   const packed = new Uint32Array(outFeatures * groups);
   for (let output = 0; output < outFeatures; output++) {
     const column = columns[output];

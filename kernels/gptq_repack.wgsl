@@ -5,7 +5,8 @@
 //           so that one thread reads 16 bytes of one output at a time
 //
 // A 4-bit word holds inputs 0..3 in the low nibbles of its bytes and 4..7 in the high ones: two
-// masks give two vectors of consecutive inputs. The sorted inputs of one word come from anywhere
+// masks give two vectors of consecutive inputs. An 8-bit value is stored less 128, since the integer
+// products take signed bytes. The sorted inputs of one word come from anywhere
 // in the file, so each chunk adds the ones it holds.
 override BITS: u32;
 override IN: u32;
@@ -49,7 +50,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = input / PER_WORD;
     if (row >= chunk.first_row && row < chunk.first_row + chunk.rows) {
       let theirs = staged[(row - chunk.first_row) * OUT + column];
-      packed |= ((theirs >> (BITS * (input % PER_WORD))) & mask) << shift_of(i);
+      let value = (theirs >> (BITS * (input % PER_WORD))) & mask;
+      packed |= select(value, value ^ 0x80u, BITS == 8u) << shift_of(i);
     }
   }
   weight[output * WORDS + word] |= packed;

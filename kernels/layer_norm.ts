@@ -1,19 +1,26 @@
 /**
- * Layer normalisation, its output written in the order its reader wants.
+ * Layer normalisation, its output in the order and in the format its reader wants.
  *
  * Knows its bindings and grid; knows nothing of why the order is what it is.
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { STORE_QUAD } from "./activation.ts";
+import { ROW_STATISTICS } from "./row_statistics.ts";
 import code from "./layer_norm.wgsl" with { type: "text" };
 
 const source = defineKernel({
   name: "layer_norm",
-  code,
-  bindings: { x: "read", weight: "read", bias: "read", perm: "read", out: "read_write" },
+  code: ROW_STATISTICS + STORE_QUAD + code,
+  bindings: { x: "read", weight: "read", bias: "read", perm: "read", y: "read_write" },
 });
 
-/** `out[r, i] = ((x[r] - mean) / sqrt(variance + epsilon) * weight + bias)[perm[i]]`. */
+/** `y[r, i] = ((x[r] - mean) / sqrt(variance + epsilon) * weight + bias)[perm[i]]`. */
 export function layerNorm(gpu: Gpu, hidden: number, epsilon: number) {
-  return compileKernel(gpu, source, { HIDDEN: hidden, EPSILON: epsilon }, (rows: number) => [rows]);
+  return compileKernel(
+    gpu,
+    source,
+    { HIDDEN: hidden, EPSILON: epsilon },
+    (rows: number) => [rows],
+  );
 }

@@ -14,7 +14,7 @@ import type { BoundKernel } from "../gpu/kernel.ts";
 import { attention } from "../kernels/attention.ts";
 import { attentionCombine } from "../kernels/attention_combine.ts";
 import { embed } from "../kernels/embed.ts";
-import { gatherRows } from "../kernels/gather_rows.ts";
+import { finalNorm } from "../kernels/final_norm.ts";
 import { head } from "../kernels/head.ts";
 import { layerNorm } from "../kernels/layer_norm.ts";
 import { rotaryAngles, rotaryAppend } from "../kernels/rotary_append.ts";
@@ -46,8 +46,7 @@ export class Forward {
     private readonly kv: KvCache,
     private readonly embed: Rows[],
     private readonly layers: Layer[],
-    private readonly gather: BoundKernel<[picks: number]>,
-    private readonly finalNorm: Rows,
+    private readonly finalNorm: BoundKernel<[picks: number]>,
     private readonly head: {
       kernel: BoundKernel<[entries: number, rows: number]>;
       count: number;
@@ -63,10 +62,9 @@ export class Forward {
     kv: KvCache,
   ): Promise<Forward> {
     const { hiddenSize: hidden, vocabSize: vocab, layerNormEpsilon: epsilon } = config;
-    const { x, rows, picked, last, final, logits } = state;
+    const { x, rows, picked, final, logits } = state;
     const embedKernel = await embed(gpu, hidden);
-    const gatherKernel = await gatherRows(gpu, hidden);
-    const normKernel = await layerNorm(gpu, hidden, epsilon);
+    const finalNormKernel = await finalNorm(gpu, hidden, epsilon);
     const headKernel = await head(gpu, { hidden, vocab });
     const angles = storageFrom(
       gpu,
@@ -84,8 +82,7 @@ export class Forward {
         embedKernel.bind({ rows, table, x, slice })
       ),
       layers,
-      gatherKernel.bind({ x, picked, out: last }),
-      normKernel.bind({ x: last, ...weights.finalNorm, perm: weights.naturalOrder, out: final }),
+      finalNormKernel.bind({ x, picked, ...weights.finalNorm, y: final }),
       weights.embedding.map(({ buffer: table, uniform: slice, count }) => ({
         kernel: headKernel.bind({ x: final, table, logits, slice }),
         count,
@@ -105,16 +102,16 @@ export class Forward {
     for (const layer of this.layers) {
       layer.normForQkv.dispatch(pass, n);
       layer.normForUp?.dispatch(pass, n);
+      // Neighbours that write different buffers may overlap: qkv and up, then attention and down.
       layer.qkv(pass, n);
-      layer.rotaryAppend.dispatch(pass, n);
       layer.up(pass, n);
+      layer.rotaryAppend.dispatch(pass, n);
       layer.attention.dispatch(pass, n, splits);
+      layer.down(pass, n);
       layer.combine.dispatch(pass, n);
       layer.dense(pass, n);
-      layer.down(pass, n);
     }
     if (picks.length === 0) return;
-    this.gather.dispatch(pass, picks.length);
     this.finalNorm.dispatch(pass, picks.length);
     for (const { kernel, count } of this.head) kernel.dispatch(pass, count, picks.length);
   }
@@ -132,21 +129,19 @@ async function bindLayer(
   const { hiddenSize, layerNormEpsilon, heads, headDim } = config;
   const { rows, x, normForQkv, qkv, q, partial, mix, ffn, attentionStep: step } = state;
   const { tables } = kvCache;
-  const { norm, qkvOrder, upOrder, densePlace: place } = weights;
+  const { norm, qkvOrder, upOrder, denseOrder: perm } = weights;
   const oneOrder = qkvOrder === upOrder;
   const normForUp = oneOrder ? normForQkv : state.normForUp;
   const shape = { heads, headDim, block: BLOCK_TOKENS };
   const normKernel = await layerNorm(gpu, hiddenSize, layerNormEpsilon);
   const multiply = multiplier(gpu, state);
   return {
-    normForQkv: normKernel.bind({ x, ...norm, perm: qkvOrder, out: normForQkv }),
-    normForUp: oneOrder
-      ? undefined
-      : normKernel.bind({ x, ...norm, perm: upOrder, out: normForUp }),
+    normForQkv: normKernel.bind({ x, ...norm, perm: qkvOrder, y: normForQkv }),
+    normForUp: oneOrder ? undefined : normKernel.bind({ x, ...norm, perm: upOrder, y: normForUp }),
     qkv: await multiply(weights.qkv, normForQkv, "store", qkv),
     rotaryAppend: (await rotaryAppend(gpu, shape)).bind({ rows, tables, angles, qkv, q, kv }),
     attention: (await attention(gpu, shape)).bind({ rows, tables, q, kv, partial, step }),
-    combine: (await attentionCombine(gpu, shape)).bind({ rows, partial, place, out: mix, step }),
+    combine: (await attentionCombine(gpu, shape)).bind({ rows, partial, perm, y: mix, step }),
     dense: await multiply(weights.dense, mix, "add", x),
     up: await multiply(weights.up, normForUp, "gelu", ffn),
     down: await multiply(weights.down, ffn, "add", x),

@@ -43,8 +43,8 @@ const UNSYNCED_BYTES = 4 * CHUNK_BYTES;
 /** Cuts `rows` rows of `rowBytes` bytes into buffers that one binding can show. */
 export function createSlices(gpu: Gpu, label: string, rows: number, rowBytes: number): Slice[] {
   const largest = Math.min(gpu.maxBindingBytes, LARGEST_SLICE_BYTES);
-  // A multiple of 8 rows keeps slices aligned to the kernels' vectors.
-  const each = Math.max(8, Math.floor(largest / rowBytes / 8) * 8);
+  // A multiple of 32 rows: outputs leave in chunks of 32.
+  const each = Math.max(32, Math.floor(largest / rowBytes / 32) * 32);
   return Array.from({ length: Math.ceil(rows / each) }, (_, i) => {
     const first = i * each;
     const count = Math.min(each, rows - first);

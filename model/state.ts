@@ -5,6 +5,7 @@
  */
 import { storageBuffer, uniformFrom } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { activationBytes } from "../kernels/activation.ts";
 import type { FalconConfig } from "./config.ts";
 
 /** One token of one sequence, to be computed in this step. */
@@ -33,15 +34,14 @@ export class State {
   readonly rows: GPUBuffer; // (rows, 4): token, position, start in the block tables, slot
   readonly picked: GPUBuffer; // (picks): rows whose logits are wanted
   readonly x: GPUBuffer; // (rows, hidden): the residual stream
-  readonly normForQkv: GPUBuffer; // (rows, hidden): LN(x) in the order of qkv's inputs
-  readonly normForUp: GPUBuffer; // (rows, hidden): LN(x) in the order of up's inputs
+  readonly normForQkv: GPUBuffer; // (rows, hidden) in chunks: LN(x) in the order of qkv's inputs
+  readonly normForUp: GPUBuffer; // (rows, hidden) in chunks: LN(x) in the order of up's inputs
   readonly qkv: GPUBuffer; // (rows, heads + 2, head dim)
   readonly q: GPUBuffer; // (rows, heads, head dim): rotated and scaled
   readonly partial: GPUBuffer; // (rows, splits, heads, head dim + 2)
-  readonly mix: GPUBuffer; // (rows, hidden): attention's output in the order of dense's inputs
-  readonly ffn: GPUBuffer; // (rows, ffn): gelu(up), in the order of down's inputs
-  readonly last: GPUBuffer; // (picks, hidden): rows of x whose logits are wanted
-  readonly final: GPUBuffer; // (picks, hidden): final norm of them
+  readonly mix: GPUBuffer; // (rows, hidden) in chunks: attention, in the order of dense's inputs
+  readonly ffn: GPUBuffer; // (rows, ffn) in chunks: gelu(up), in the order of down's inputs
+  readonly final: GPUBuffer; // (picks, hidden): final norm of the rows whose logits are wanted
   readonly logits: GPUBuffer; // (picks, vocab)
   readonly rowCount: GPUBuffer; // uniform: rows
   readonly attentionStep: GPUBuffer; // uniform: keys per split, splits
@@ -50,18 +50,19 @@ export class State {
     const { maxRows, maxPicks, maxPositions } = limits;
     const { hiddenSize, heads, headDim, ffnSize, vocabSize } = config;
     const floats = (label: string, count: number) => storageBuffer(gpu, label, count * 4);
+    const chunks = (label: string, width: number) =>
+      storageBuffer(gpu, label, activationBytes(maxRows, width));
     this.rows = floats("rows", maxRows * 4);
     this.picked = floats("picked", maxPicks);
     this.x = floats("x", maxRows * hiddenSize);
-    this.normForQkv = floats("norm for qkv", maxRows * hiddenSize);
-    this.normForUp = floats("norm for up", maxRows * hiddenSize);
+    this.normForQkv = chunks("norm for qkv", hiddenSize);
+    this.normForUp = chunks("norm for up", hiddenSize);
     this.qkv = floats("qkv", maxRows * (heads + 2) * headDim);
     this.q = floats("q", maxRows * heads * headDim);
     const parts = Math.max(maxRows, FEW_ROWS * Math.ceil(maxPositions / KEYS_PER_SPLIT));
     this.partial = floats("partial", parts * heads * (headDim + 2));
-    this.mix = floats("mix", maxRows * hiddenSize);
-    this.ffn = floats("ffn", maxRows * ffnSize);
-    this.last = floats("last", maxPicks * hiddenSize);
+    this.mix = chunks("mix", hiddenSize);
+    this.ffn = chunks("ffn", ffnSize);
     this.final = floats("final", maxPicks * hiddenSize);
     this.logits = floats("logits", maxPicks * vocabSize);
     this.rowCount = uniformFrom(gpu, "row count", new Uint32Array(4));

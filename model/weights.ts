@@ -8,12 +8,12 @@
  * nothing at run time when whoever writes those inputs writes them sorted:
  *
  *   LN        -> qkv, up     layer norm writes permuted copies (one, when both want the same order)
- *   attention -> dense       attention writes each output where `dense` reads it
+ *   attention -> dense       attention writes its outputs in the order that `dense` wants
  *   up        -> down        the outputs of `up` are reordered at load
  */
 import { storageFrom } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { actOrderPermutation, invertPermutation, samePermutation } from "./checkpoint/act_order.ts";
+import { actOrderPermutation, samePermutation } from "./checkpoint/act_order.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { type FalconTensors, type Linear, type Norm } from "./checkpoint/falcon_tensors.ts";
 import { toFloat16Bits } from "./checkpoint/floats.ts";
@@ -34,8 +34,8 @@ export interface LayerWeights {
   qkvOrder: GPUBuffer;
   /** The same for `up`; the very same buffer when the orders are equal. */
   upOrder: GPUBuffer;
-  /** Where attention writes each of its outputs for `dense`, (hidden). */
-  densePlace: GPUBuffer;
+  /** The same for `dense`, which reads attention's outputs. */
+  denseOrder: GPUBuffer;
 }
 
 export interface FalconWeights {
@@ -43,8 +43,6 @@ export interface FalconWeights {
   embedding: Slice[];
   layers: LayerWeights[];
   finalNorm: NormWeights;
-  /** 0, 1, 2, ...: the order of the final norm, (hidden). */
-  naturalOrder: GPUBuffer;
 }
 
 export type Progress = (done: number, total: number) => void;
@@ -71,12 +69,10 @@ export async function loadWeights(
   const layers: LayerWeights[] = [];
   for (const layer of tensors.layers) layers.push(await loadLayer(uploader, layer));
   const finalNorm = await loadNorm(uploader, "final norm", tensors.finalNorm);
-  const hidden = checkpoint.config.hiddenSize;
-  const naturalOrder = storageFrom(gpu, "natural order", natural(hidden));
   await uploader.finish();
   uploader.free();
   onProgress(total, total);
-  return { embedding, layers, finalNorm, naturalOrder };
+  return { embedding, layers, finalNorm };
 }
 
 async function loadLayer(
@@ -104,7 +100,7 @@ async function loadLayer(
     down: await load(down, downPerm),
     qkvOrder,
     upOrder: samePermutation(qkvPerm, upPerm) ? qkvOrder : storageFrom(gpu, "up order", upPerm),
-    densePlace: storageFrom(gpu, "dense place", invertPermutation(densePerm)),
+    denseOrder: storageFrom(gpu, "dense order", densePerm),
   };
 }
 

@@ -11,6 +11,7 @@ const TASKS = {
   serve: { description: "Serve it", command: "deno run -A main.ts serve" },
   tokenize: "deno run -A main.ts tokenize",
   test: { command: "deno test -A" },
+  all: { dependencies: ["test"], command: "deno run -A main.ts serve" },
   ok: { description: 'The "gate"', command: "deno task test && deno task serve" },
 };
 /** Shell lines that record a stub's call, and a stub of Deno that also tells how it was started. */

@@ -66,6 +66,8 @@ onMachine("leaves nothing behind when npm fails, and tries again", async (machin
   assert.equal(said.at(-1), "clairon: npm could not install deno@2.9.6");
   const folder = `${machine.home}/.cache/clairon/deno-2.9.6`;
   assert.deepEqual(Array.from(Deno.readDirSync(folder)), []);
+  machine.stub("npm", npm.replace(/cp .*/, `: > "$to/deno"`));
+  assert.match((await machine.run(["serve"])).said.at(-1)!, /does not run here/);
   machine.stub("npm", npm);
   assert.equal((await machine.run(["serve"])).code, 0);
 });
@@ -89,6 +91,11 @@ onMachine("as root installs the Vulkan loader and drivers", async (machine) => {
   );
   assert.equal(calls[3], "deno <test> <-A>");
   assert.deepEqual((await machine.run(["test"])).said, []);
+  machine.withoutVulkan();
+  machine.stub("apt-get", "");
+  const nothing = await machine.run(["test"]);
+  assert.equal(nothing.code, 1);
+  assert.match(nothing.said.at(-1)!, /brought no Vulkan driver/);
 });
 
 onMachine("asks for root when there is no sudo, and only where a GPU is used", async (machine) => {
@@ -155,9 +162,11 @@ onMachine("becomes the task, in the caller's folder, with its arguments whole", 
   const tested = await machine.run(["test", "a b"], {}, machine.root, link);
   assert.equal(tested.started[0], machine.checkout);
   assert.equal(tested.calls.at(-1), "deno <test> <-A> <a b>");
-  const gate = await machine.run(["ok", "a b"], {}, machine.root, link);
-  assert.equal(gate.started[0], machine.checkout);
-  assert.equal(gate.calls.at(-1), "deno <task> <ok> <a b>");
+  for (const task of ["ok", "all"]) {
+    const { started, calls } = await machine.run([task, "a b"], {}, machine.root, link);
+    assert.equal(started[0], machine.checkout);
+    assert.equal(calls.at(-1), `deno <task> <${task}> <a b>`);
+  }
 });
 
 onMachine("keeps what it needs in the checkout when there is no home", async (machine) => {
