@@ -32,26 +32,28 @@ export function activationBytes(rows: number, width: number): number {
  * `store_quad(values, chunk, thread, inside)` writes four numbers of a chunk to `y: array<u32>`,
  * which the kernel declares; `inside` tells threads that have something to write.
  *
- * All threads of the workgroup (at most 256) call it, thread t with numbers 4 (t % 8) and up of a
- * chunk that it shares with the seven threads of its group of eight.
+ * All threads of the workgroup (THREADS, which the kernel declares) call it, thread t with numbers
+ * 4 (t % 8) and up of a chunk that it shares with the seven threads of its group of eight, which
+ * agree on `inside`. A number that is not finite leaves a scale that is not.
  */
 export const STORE_QUAD = `
 const LARGEST_WHOLE = 16319.0; // 128 * 127 + 63
 
-var<workgroup> quad_largest: array<f32, 256>;
-var<workgroup> quad_sum: array<i32, 256>;
+// Sizes as bits: they sort as their floats do, and NaN above all, which max() of floats would drop.
+var<workgroup> quad_largest: array<u32, THREADS>;
+var<workgroup> quad_sum: array<i32, THREADS>;
 
 fn store_quad(values: vec4<f32>, chunk: u32, thread: u32, inside: bool) {
   let part = thread % 8u;
   let mates = thread - part;
-  let size = abs(values);
+  let size = bitcast<vec4<u32>>(values) & vec4(0x7fffffffu);
   quad_largest[thread] = max(max(size.x, size.y), max(size.z, size.w));
   workgroupBarrier();
   let a = max(quad_largest[mates], quad_largest[mates + 1u]);
   let b = max(quad_largest[mates + 2u], quad_largest[mates + 3u]);
   let c = max(quad_largest[mates + 4u], quad_largest[mates + 5u]);
   let d = max(quad_largest[mates + 6u], quad_largest[mates + 7u]);
-  let largest = max(max(a, b), max(c, d));
+  let largest = bitcast<f32>(max(max(a, b), max(c, d)));
   let inverse = select(LARGEST_WHOLE / largest, 0.0, largest < 1e-30);
   let whole = vec4<i32>(round(values * inverse));
   let high = (whole + 64) >> vec4(7u);

@@ -21,20 +21,33 @@ struct Step { split_keys: u32, splits: u32 }
 override WIDTH: u32 = HEADS * HEAD_DIM;
 override STRIDE: u32 = HEADS * (HEAD_DIM + 2u);
 
+// Four runs at a time, so that four loads are under way at once; runs past the last count nothing.
 fn combined(row: u32, output: u32, splits: u32) -> f32 {
   let first = row * step.splits * STRIDE + output / HEAD_DIM * (HEAD_DIM + 2u);
-  let dim = output % HEAD_DIM;
-  var highest = LOWEST;
-  for (var s = 0u; s < splits; s++) {
-    highest = max(highest, partial[first + s * STRIDE]);
+  let value = 2u + output % HEAD_DIM;
+  let end = splits - 1u;
+  var highest = vec4(LOWEST);
+  for (var s = 0u; s < splits; s += 4u) {
+    let at = first + min(vec4(s, s + 1u, s + 2u, s + 3u), vec4(end)) * STRIDE;
+    highest = max(highest, vec4(partial[at.x], partial[at.y], partial[at.z], partial[at.w]));
   }
+  let top = max(max(highest.x, highest.y), max(highest.z, highest.w));
   var sum = 0.0;
   var weight = 0.0;
-  for (var s = 0u; s < splits; s++) {
-    let at = first + s * STRIDE;
-    let scale = exp(partial[at] - highest);
-    weight += scale * partial[at + 1u];
-    sum += scale * partial[at + 2u + dim];
+  for (var s = 0u; s < splits; s += 4u) {
+    let run = vec4(s, s + 1u, s + 2u, s + 3u);
+    let at = first + min(run, vec4(end)) * STRIDE;
+    let maxima = vec4(partial[at.x], partial[at.y], partial[at.z], partial[at.w]);
+    let weights = vec4(partial[at.x + 1u], partial[at.y + 1u], partial[at.z + 1u], partial[at.w + 1u]);
+    let values = vec4(
+      partial[at.x + value],
+      partial[at.y + value],
+      partial[at.z + value],
+      partial[at.w + value],
+    );
+    let scale = select(vec4(0.0), exp(maxima - top), run < vec4(splits));
+    weight += dot(scale, weights);
+    sum += dot(scale, values);
   }
   return sum / weight;
 }

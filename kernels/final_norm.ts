@@ -5,7 +5,7 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { ROW_STATISTICS } from "./row_statistics.ts";
+import { ROW_STATISTICS, statisticsThreads } from "./row_statistics.ts";
 import code from "./final_norm.wgsl" with { type: "text" };
 
 const source = defineKernel({
@@ -19,7 +19,7 @@ export function finalNorm(gpu: Gpu, hidden: number, epsilon: number) {
   return compileKernel(
     gpu,
     source,
-    { HIDDEN: hidden, EPSILON: epsilon },
+    { HIDDEN: hidden, EPSILON: epsilon, THREADS: statisticsThreads(gpu, hidden) },
     (picks: number) => [picks],
   );
 }

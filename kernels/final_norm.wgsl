@@ -3,18 +3,19 @@
 override HIDDEN: u32;
 override EPSILON: f32;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>; // (rows, HIDDEN)
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // (rows, HIDDEN / 4)
 @group(0) @binding(1) var<storage, read> picked: array<u32>; // (picks)
-@group(0) @binding(2) var<storage, read> weight: array<f32>; // (HIDDEN)
-@group(0) @binding(3) var<storage, read> bias: array<f32>; // (HIDDEN)
-@group(0) @binding(4) var<storage, read_write> y: array<f32>; // (picks, HIDDEN)
+@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>; // (HIDDEN / 4)
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // (HIDDEN / 4)
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // (picks, HIDDEN / 4)
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let row = picked[group.x];
   let mean_scale = statistics(row, thread);
-  for (var i = thread; i < HIDDEN; i += THREADS) {
-    let normed = (x[row * HIDDEN + i] - mean_scale.x) * mean_scale.y;
-    y[group.x * HIDDEN + i] = normed * weight[i] + bias[i];
+  let quads = HIDDEN / 4u;
+  for (var i = thread; i < quads; i += THREADS) {
+    let normed = (x[row * quads + i] - mean_scale.x) * mean_scale.y;
+    y[group.x * quads + i] = normed * weight[i] + bias[i];
   }
 }

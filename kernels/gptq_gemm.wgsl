@@ -15,6 +15,7 @@ override OUT: u32; // of the whole matrix: the stride of y
 override GROUP_SIZE: u32;
 override EPILOGUE: u32; // 0: store f32, 1: store gelu as chunks, 2: add to f32
 
+const THREADS = 256u;
 const DEPTH = 32u; // inputs of a tile: one chunk
 const ROWS = 64u;
 const OUTPUTS = 128u;
@@ -46,55 +47,65 @@ var<private> acc5: vec4<f32>;
 var<private> acc6: vec4<f32>;
 var<private> acc7: vec4<f32>;
 
-// Numbers 4 quad .. 4 quad + 3 of a chunk of x; rows past the last repeat it.
-fn inputs(row: u32, chunk: u32, quad: u32) -> vec4<f32> {
-  let first = (min(row, rows.x - 1u) * CHUNKS + chunk) * 20u;
-  let at = first + (quad % 2u) * 4u + quad / 2u;
-  let high = vec4<f32>(unpack4xI8(x[at]));
-  let low = vec4<f32>(unpack4xI8(x[at + 8u]));
-  return (high * 128.0 + low) * bitcast<f32>(x[first + 16u]);
+// What one thread brings for the next tile, as it lies in memory: fetched while the last tile is
+// multiplied, made into numbers afterwards. Rows and outputs past the last repeat it.
+struct XPatch { high: vec4<u32>, low: vec4<u32>, scale: vec4<u32> } // a component a row
+struct WPatch { words: vec4<u32>, groups: vec4<u32> } // a component an output
+
+fn fetch_x(first: u32, chunk: u32, quad: u32) -> XPatch {
+  let line = min(vec4(first, first + 1u, first + 2u, first + 3u), vec4(rows.x - 1u));
+  let start = (line * CHUNKS + chunk) * 20u;
+  let at = start + (quad % 2u) * 4u + quad / 2u;
+  return XPatch(
+    vec4(x[at.x], x[at.y], x[at.z], x[at.w]),
+    vec4(x[at.x + 8u], x[at.y + 8u], x[at.z + 8u], x[at.w + 8u]),
+    vec4(x[start.x + 16u], x[start.y + 16u], x[start.z + 16u], x[start.w + 16u]),
+  );
 }
 
-// W[output of the slice, k .. k + 3]; outputs past the last repeat it.
-fn weights(output: u32, k: u32) -> vec4<f32> {
-  let local = min(output, slice.count - 1u);
-  let scale_zero = unpack2x16float(groups[(slice.first + local) * GROUPS + k / GROUP_SIZE]);
-  var word = weight[local * WORDS + k * BITS / 32u];
-  if (BITS == 4u) {
-    word = (word >> (k & 4u)) & 0x0f0f0f0fu;
-  }
+fn fetch_w(first: u32, k: u32) -> WPatch {
+  let line = min(vec4(first, first + 1u, first + 2u, first + 3u), vec4(slice.count - 1u));
+  let at = line * WORDS + k * BITS / 32u;
+  let group = (slice.first + line) * GROUPS + k / GROUP_SIZE;
+  return WPatch(
+    vec4(weight[at.x], weight[at.y], weight[at.z], weight[at.w]),
+    vec4(groups[group.x], groups[group.y], groups[group.z], groups[group.w]),
+  );
+}
+
+fn x_numbers(high: u32, low: u32, scale: u32) -> vec4<f32> {
+  return (vec4<f32>(unpack4xI8(high)) * 128.0 + vec4<f32>(unpack4xI8(low))) * bitcast<f32>(scale);
+}
+
+fn w_numbers(word: u32, group: u32) -> vec4<f32> {
+  let scale_zero = unpack2x16float(group);
   return (vec4<f32>(unpack4xI8(word)) - scale_zero.y) * scale_zero.x;
 }
 
-fn load_x(patch_: u32, row: u32, chunk: u32) {
-  let quad = patch_ / X_QUADS;
-  let column = patch_ % X_QUADS;
-  let first = row + 4u * column;
+fn put_x(p: XPatch, at: u32) {
   let part = transpose(mat4x4(
-    inputs(first, chunk, quad),
-    inputs(first + 1u, chunk, quad),
-    inputs(first + 2u, chunk, quad),
-    inputs(first + 3u, chunk, quad),
+    x_numbers(p.high.x, p.low.x, p.scale.x),
+    x_numbers(p.high.y, p.low.y, p.scale.y),
+    x_numbers(p.high.z, p.low.z, p.scale.z),
+    x_numbers(p.high.w, p.low.w, p.scale.w),
   ));
-  let at = 4u * quad * X_QUADS + column;
   xs[at] = part[0];
   xs[at + X_QUADS] = part[1];
   xs[at + 2u * X_QUADS] = part[2];
   xs[at + 3u * X_QUADS] = part[3];
 }
 
-fn load_w(patch_: u32, output: u32, chunk: u32) {
-  let quad = patch_ / W_QUADS;
-  let column = patch_ % W_QUADS;
-  let first = output + 4u * column;
-  let k = chunk * DEPTH + 4u * quad;
+fn put_w(p: WPatch, quad: u32, at: u32) {
+  var words = p.words;
+  if (BITS == 4u) {
+    words = (words >> vec4(4u * (quad % 2u))) & vec4(0x0f0f0f0fu);
+  }
   let part = transpose(mat4x4(
-    weights(first, k),
-    weights(first + 1u, k),
-    weights(first + 2u, k),
-    weights(first + 3u, k),
+    w_numbers(words.x, p.groups.x),
+    w_numbers(words.y, p.groups.y),
+    w_numbers(words.z, p.groups.z),
+    w_numbers(words.w, p.groups.w),
   ));
-  let at = 4u * quad * W_QUADS + column;
   ws[at] = part[0];
   ws[at + W_QUADS] = part[1];
   ws[at + 2u * W_QUADS] = part[2];
@@ -141,20 +152,36 @@ fn finish(row: u32, local: u32, sum: vec4<f32>, thread: u32) {
   y[at + 3u] = bitcast<u32>(value.w);
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let tx = thread % 16u;
   let ty = thread / 16u;
   let row = group.y * ROWS;
   let output = group.x * OUTPUTS;
 
+  // Patches: 8 quads of inputs by 32 quads of outputs, one a thread; by 16 of rows, for every second.
+  let w_quad = thread / W_QUADS;
+  let w_first = output + 4u * (thread % W_QUADS);
+  let w_at = 4u * w_quad * W_QUADS + thread % W_QUADS;
+  let brings_x = thread < 128u;
+  let x_quad = (thread / X_QUADS) % 8u;
+  let x_first = row + 4u * (thread % X_QUADS);
+  let x_at = 4u * x_quad * X_QUADS + thread % X_QUADS;
+
+  var w_next = fetch_w(w_first, 4u * w_quad);
+  var x_next = fetch_x(x_first, 0u, x_quad);
   for (var chunk = 0u; chunk < CHUNKS; chunk++) {
     workgroupBarrier();
-    load_w(thread, output, chunk);
-    if (thread < 128u) {
-      load_x(thread, row, chunk);
+    put_w(w_next, w_quad, w_at);
+    if (brings_x) {
+      put_x(x_next, x_at);
     }
     workgroupBarrier();
+    let following = min(chunk + 1u, CHUNKS - 1u);
+    w_next = fetch_w(w_first, following * DEPTH + 4u * w_quad);
+    if (brings_x) {
+      x_next = fetch_x(x_first, following, x_quad);
+    }
     for (var i = 0u; i < DEPTH; i += 8u) {
       multiply(i, tx, ty);
       multiply(i + 1u, tx, ty);

@@ -34,7 +34,6 @@ struct Inputs {
   odd_high: vec4<u32>,
   even_low: vec4<u32>,
   odd_low: vec4<u32>,
-  scale: f32,
   sum: i32,
 }
 
@@ -43,26 +42,34 @@ fn dot_bytes(a: vec4<u32>, b: vec4<u32>) -> i32 {
     dot4I8Packed(a.w, b.w);
 }
 
-// One chunk of one output's weights times a chunk of x, but for the scale of x.
-fn product(local: u32, chunk: u32, i: Inputs) -> f32 {
-  var whole: i32;
+// A chunk of one output's weights: bytes for the even and the odd quads of inputs.
+struct Weights { even: vec4<u32>, odd: vec4<u32> }
+
+fn weights_at(local: u32, chunk: u32) -> Weights {
   if (BITS == 4u) {
     let words = weight[local * CHUNKS + chunk];
-    let even = words & vec4(0x0f0f0f0fu);
-    let odd = (words >> vec4(4u)) & vec4(0x0f0f0f0fu);
-    whole = 128 * (dot_bytes(even, i.even_high) + dot_bytes(odd, i.odd_high)) +
-      dot_bytes(even, i.even_low) + dot_bytes(odd, i.odd_low);
-  } else {
-    let first = weight[(local * CHUNKS + chunk) * 2u];
-    let second = weight[(local * CHUNKS + chunk) * 2u + 1u];
-    let even = vec4(first.xz, second.xz);
-    let odd = vec4(first.yw, second.yw);
-    whole = 128 * (dot_bytes(even, i.even_high) + dot_bytes(odd, i.odd_high)) +
-      dot_bytes(even, i.even_low) + dot_bytes(odd, i.odd_low);
+    return Weights(words, words);
   }
-  let scale_zero = unpack2x16float(
-    groups[(slice.first + local) * GROUPS + chunk * 32u / GROUP_SIZE],
-  );
+  let first = weight[(local * CHUNKS + chunk) * 2u];
+  let second = weight[(local * CHUNKS + chunk) * 2u + 1u];
+  return Weights(vec4(first.xz, second.xz), vec4(first.yw, second.yw));
+}
+
+fn scale_zero_at(local: u32, chunk: u32) -> u32 {
+  return groups[(slice.first + local) * GROUPS + chunk * 32u / GROUP_SIZE];
+}
+
+// One chunk of one output's weights times a chunk of x, but for the scale of x.
+fn product(w: Weights, group: u32, i: Inputs) -> f32 {
+  var even = w.even;
+  var odd = w.odd;
+  if (BITS == 4u) {
+    even &= vec4(0x0f0f0f0fu);
+    odd = (odd >> vec4(4u)) & vec4(0x0f0f0f0fu);
+  }
+  let whole = 128 * (dot_bytes(even, i.even_high) + dot_bytes(odd, i.odd_high)) +
+    dot_bytes(even, i.even_low) + dot_bytes(odd, i.odd_low);
+  let scale_zero = unpack2x16float(group);
   return scale_zero.x * f32(whole - i32(scale_zero.y) * i.sum);
 }
 
@@ -75,22 +82,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var sum = vec4(0.0);
   if (local < slice.count) {
     for (var chunk = lane; chunk < CHUNKS; chunk += LANES) {
+      // All loads first: they are what takes time.
+      let w0 = weights_at(local, chunk);
+      let w1 = weights_at(local + 1u, chunk);
+      let w2 = weights_at(local + 2u, chunk);
+      let w3 = weights_at(local + 3u, chunk);
+      let g0 = scale_zero_at(local, chunk);
+      let g1 = scale_zero_at(local + 1u, chunk);
+      let g2 = scale_zero_at(local + 2u, chunk);
+      let g3 = scale_zero_at(local + 3u, chunk);
       let at = (row * CHUNKS + chunk) * 5u;
       let last = x[at + 4u];
-      let inputs = Inputs(
-        x[at],
-        x[at + 1u],
-        x[at + 2u],
-        x[at + 3u],
-        bitcast<f32>(last.x),
-        bitcast<i32>(last.y),
-      );
-      sum += inputs.scale * vec4(
-        product(local, chunk, inputs),
-        product(local + 1u, chunk, inputs),
-        product(local + 2u, chunk, inputs),
-        product(local + 3u, chunk, inputs),
-      );
+      let scale = bitcast<f32>(last.x);
+      let i = Inputs(x[at], x[at + 1u], x[at + 2u], x[at + 3u], bitcast<i32>(last.y));
+      sum += scale * vec4(product(w0, g0, i), product(w1, g1, i), product(w2, g2, i), product(w3, g3, i));
     }
   }
   sums[thread] = sum;

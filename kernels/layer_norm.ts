@@ -6,7 +6,7 @@
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { STORE_QUAD } from "./activation.ts";
-import { ROW_STATISTICS } from "./row_statistics.ts";
+import { ROW_STATISTICS, statisticsThreads } from "./row_statistics.ts";
 import code from "./layer_norm.wgsl" with { type: "text" };
 
 const source = defineKernel({
@@ -20,7 +20,7 @@ export function layerNorm(gpu: Gpu, hidden: number, epsilon: number) {
   return compileKernel(
     gpu,
     source,
-    { HIDDEN: hidden, EPSILON: epsilon },
+    { HIDDEN: hidden, EPSILON: epsilon, THREADS: statisticsThreads(gpu, hidden) },
     (rows: number) => [rows],
   );
 }

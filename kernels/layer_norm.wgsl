@@ -4,11 +4,15 @@
 override HIDDEN: u32;
 override EPSILON: f32;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>; // (rows, HIDDEN)
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // (rows, HIDDEN / 4)
 @group(0) @binding(1) var<storage, read> weight: array<f32>; // (HIDDEN)
 @group(0) @binding(2) var<storage, read> bias: array<f32>; // (HIDDEN)
 @group(0) @binding(3) var<storage, read> perm: array<vec4<u32>>; // (HIDDEN / 4)
 @group(0) @binding(4) var<storage, read_write> y: array<u32>; // (rows, HIDDEN / 32) chunks
+
+fn x_at(i: u32) -> f32 {
+  return x[i / 4u][i % 4u];
+}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -18,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let quad = first + thread;
     let inside = quad < HIDDEN / 4u;
     let i = perm[min(quad, HIDDEN / 4u - 1u)];
-    let values = vec4(x[row + i.x], x[row + i.y], x[row + i.z], x[row + i.w]);
+    let values = vec4(x_at(row + i.x), x_at(row + i.y), x_at(row + i.z), x_at(row + i.w));
     let weights = vec4(weight[i.x], weight[i.y], weight[i.z], weight[i.w]);
     let biases = vec4(bias[i.x], bias[i.y], bias[i.z], bias[i.w]);
     let normed = (values - mean_scale.x) * mean_scale.y * weights + biases;

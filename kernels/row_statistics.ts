@@ -4,16 +4,15 @@
  *
  * Knows the reduction; it is no kernel and has no bindings.
  */
-
-/** Threads of a workgroup; each row is one workgroup's. */
-export const STATISTICS_THREADS = 256;
+import type { Gpu } from "../gpu/device.ts";
 
 /**
  * `statistics(row, thread)` gives the mean of x[row] and 1 / sqrt(variance + EPSILON), to all
- * threads; the kernel declares `x: array<f32>` (rows, HIDDEN), HIDDEN and EPSILON.
+ * threads of the workgroup; the kernel declares `x: array<vec4<f32>>` (rows, HIDDEN / 4), HIDDEN
+ * and EPSILON, and has THREADS threads.
  */
 export const ROW_STATISTICS = `
-const THREADS = ${STATISTICS_THREADS}u;
+override THREADS: u32; // a power of two
 
 var<workgroup> partial: array<f32, THREADS>;
 
@@ -32,17 +31,26 @@ fn total(thread: u32, value: f32) -> f32 {
 }
 
 fn statistics(row: u32, thread: u32) -> vec2<f32> {
-  var sum = 0.0;
-  for (var i = thread; i < HIDDEN; i += THREADS) {
-    sum += x[row * HIDDEN + i];
+  let quads = HIDDEN / 4u;
+  var sum = vec4(0.0);
+  for (var i = thread; i < quads; i += THREADS) {
+    sum += x[row * quads + i];
   }
-  let mean = total(thread, sum) / f32(HIDDEN);
+  let mean = total(thread, sum.x + sum.y + sum.z + sum.w) / f32(HIDDEN);
   // Squares of differences, not a difference of squares: the mean may be large.
   var squares = 0.0;
-  for (var i = thread; i < HIDDEN; i += THREADS) {
-    let difference = x[row * HIDDEN + i] - mean;
-    squares += difference * difference;
+  for (var i = thread; i < quads; i += THREADS) {
+    let difference = x[row * quads + i] - mean;
+    squares += dot(difference, difference);
   }
   return vec2(mean, inverseSqrt(total(thread, squares) / f32(HIDDEN) + EPSILON));
 }
 `;
+
+/** Threads for rows of `hidden` numbers: a row is one workgroup's, so as many as can help. */
+export function statisticsThreads(gpu: Gpu, hidden: number): number {
+  const most = Math.min(1024, gpu.device.limits.maxComputeInvocationsPerWorkgroup);
+  let threads = 64;
+  while (threads < most && threads < hidden / 4) threads *= 2;
+  return threads;
+}

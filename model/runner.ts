@@ -38,8 +38,8 @@ export class Runner {
   async step(plan: Plan): Promise<SampledRow[]> {
     const { device } = this.model.gpu;
     const { rows, picks, samples, starts } = plan;
+    for (const { slot, prompt } of starts) this.sampler.reset(slot, prompt);
     const encoder = device.createCommandEncoder();
-    for (const { slot, prompt } of starts) this.sampler.encodeReset(encoder, slot, prompt);
     const pass = encoder.beginComputePass();
     this.model.forward.encode(pass, rows, picks);
     if (samples.length > 0) {

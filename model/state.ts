@@ -19,7 +19,7 @@ export interface Row {
 
 /** Few rows split their keys over workgroups; many rows fill the GPU without. */
 export const FEW_ROWS = 8;
-const KEYS_PER_SPLIT = 128;
+const KEYS_PER_SPLIT = 64;
 
 export interface Limits {
   /** Rows a step may have. */

@@ -1,0 +1,213 @@
+/**
+ * `deno task generate`: one answer, streamed to the terminal as it comes.
+ *
+ * Knows its flags, standard input and output, and Ctrl-C. Knows neither prompt formats nor the GPU.
+ */
+import { basename } from "node:path";
+import { BUILTIN_NAME, builtinModel } from "../builtin.ts";
+import { openCheckpoint } from "../checkpoint/checkpoint.ts";
+import { CheckpointError } from "../checkpoint/error.ts";
+import { EngineError, type EngineInfo, type Sampling } from "../engine.ts";
+import { startLocalEngine } from "../local_engine.ts";
+import { generateText, type TextEvent, type TextRequest } from "../text_generation.ts";
+import { loadTokenizer, type Tokenizer } from "../tokenizer.ts";
+import { Arguments, type FlagKinds, UsageError } from "./arguments.ts";
+import { type Progress, progress } from "./progress.ts";
+import { readSampling, SAMPLING_FLAGS, SAMPLING_HELP } from "./sampling_flags.ts";
+
+export const help = `Stream one answer to the terminal.
+
+Usage: deno task generate [flags] PROMPT
+
+The prompt is taken as it is, or from standard input when there is none; line feeds at the end of
+standard input are left out, since Claire goes on where the prompt ends.
+
+  --model DIR               a GPTQ Falcon checkpoint (or the variable MODEL; default: built-in)
+  --max-new-tokens N        longest answer (default 200)
+${SAMPLING_HELP}
+  --stop TEXT               end before this text; may be repeated
+  --max-binding BYTES       use smaller GPU bindings than the adapter allows
+  --help                    this text
+
+Exit code: 0; 1 if the model cannot be used; 2 for wrong arguments; 130 after Ctrl-C.
+`;
+
+const FLAGS: FlagKinds = {
+  model: { value: "DIR" },
+  "max-new-tokens": { value: "N" },
+  ...SAMPLING_FLAGS,
+  stop: { value: "TEXT" },
+  "max-binding": { value: "BYTES" },
+};
+
+interface Order {
+  model: string | undefined;
+  prompt: string;
+  maxNewTokens: number;
+  sampling: Sampling;
+  stop: string[];
+  maxBindingBytes: number | undefined;
+}
+
+/** Returns the exit code. */
+export async function run(argv: string[]): Promise<number> {
+  let order: Order | undefined;
+  try {
+    order = await readOrder(new Arguments(argv, FLAGS));
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(error.message);
+    return 2;
+  }
+  if (order === undefined) {
+    console.log(help);
+    return 0;
+  }
+  const interrupted = new AbortController();
+  const interrupt = () => interrupted.abort();
+  Deno.addSignalListener("SIGINT", interrupt);
+  try {
+    await answer(order, interrupted.signal);
+    return 0;
+  } catch (error) {
+    if (interrupted.signal.aborted) return 130;
+    // Whoever reads our output has seen enough.
+    if (error instanceof Deno.errors.BrokenPipe) return 0;
+    console.error(error instanceof Error ? error.message : String(error));
+    return 1;
+  } finally {
+    Deno.removeSignalListener("SIGINT", interrupt);
+  }
+}
+
+/** What is asked for, or undefined when it is help. */
+async function readOrder(args: Arguments): Promise<Order | undefined> {
+  if (args.help) return undefined;
+  if (args.positionals.length > 1) {
+    throw new UsageError(
+      `Expected one prompt (in quotes), found ${args.positionals.length} arguments. Try --help.`,
+    );
+  }
+  const sampling = readSampling(args);
+  const maxNewTokens = args.whole("max-new-tokens", 1, 1e6) ?? 200;
+  const maxBindingBytes = args.whole("max-binding", 1, Number.MAX_SAFE_INTEGER);
+  const prompt = args.positionals[0] ?? await readPrompt();
+  if (prompt === "") throw new UsageError("Expected a prompt, found an empty one. Try --help.");
+  return {
+    model: args.text("model") ?? (Deno.env.get("MODEL") || undefined),
+    prompt,
+    maxNewTokens,
+    sampling,
+    stop: args.all("stop"),
+    maxBindingBytes,
+  };
+}
+
+async function readPrompt(): Promise<string> {
+  if (Deno.stdin.isTerminal()) {
+    throw new UsageError("Expected a prompt, as an argument or on standard input. Try --help.");
+  }
+  return (await new Response(Deno.stdin.readable).text()).replace(/[\r\n]+$/, "");
+}
+
+/** @throws the reason of `signal`, or a sentence about the model */
+async function answer(order: Order, signal: AbortSignal): Promise<void> {
+  const dir = order.model ?? await builtinModel();
+  const { tokenizer, stopTokens } = await openText(dir);
+  const label = `Loading ${order.model === undefined ? BUILTIN_NAME : basename(dir)}`;
+  let shown: Progress | undefined;
+  const engine = startLocalEngine({
+    model: dir,
+    queueLimit: 1,
+    maxBindingBytes: order.maxBindingBytes,
+    onProgress: ({ done, total }) => (shown ??= progress(label, total)).update(done),
+  });
+  try {
+    const info = await unlessAborted(engine.ready, signal);
+    shown?.end();
+    const prompt = tokenizer.encode(order.prompt);
+    const { maxNewTokens, sampling, stop } = order;
+    const room = info.maxPositions - prompt.length;
+    if (room < 1) {
+      const most = info.maxPositions - 1;
+      throw new EngineError(
+        "invalid",
+        `The prompt has ${prompt.length} tokens, at most ${most} fit.`,
+      );
+    }
+    const request: TextRequest = {
+      prompt,
+      maxNewTokens: Math.min(maxNewTokens, room),
+      sampling,
+      stop,
+      keepStop: false,
+      stopTokens,
+      topTokens: 0,
+      promptLogprobs: false,
+    };
+    await stream(generateText(engine, tokenizer, request, signal), info, signal);
+  } catch (error) {
+    if (!(error instanceof EngineError && error.code === "lost")) throw error;
+    throw new Error(`The GPU can no longer be used: ${await engine.lost}`);
+  } finally {
+    shown?.end();
+    await engine.close();
+  }
+}
+
+/** What turns text into ids and back, and the ids that end an answer. */
+async function openText(dir: string): Promise<{ tokenizer: Tokenizer; stopTokens: number[] }> {
+  const checkpoint = await openCheckpoint(dir);
+  const { tokenizerPath, config: { eosTokenId } } = checkpoint;
+  checkpoint.close();
+  if (tokenizerPath === undefined) {
+    throw new CheckpointError(
+      `${dir} holds no tokenizer.json, which it takes to read a prompt (inspect works without).`,
+    );
+  }
+  const tokenizer = await loadTokenizer(tokenizerPath);
+  return { tokenizer, stopTokens: eosTokenId === null ? [] : [eosTokenId] };
+}
+
+/** Prints the answer as it grows and, unless it failed at once, a line about its speed. */
+async function stream(
+  events: AsyncIterable<TextEvent>,
+  info: EngineInfo,
+  signal: AbortSignal,
+): Promise<void> {
+  const output = Deno.stdout.writable.getWriter();
+  const print = (text: string) => output.write(new TextEncoder().encode(text));
+  const begun = performance.now();
+  let first = begun, last = begun, tokens = 0;
+  try {
+    for await (const event of events) {
+      if (event.type !== "token") continue;
+      last = performance.now();
+      if (tokens === 0) first = last;
+      tokens = event.index;
+      await print(event.safeText);
+    }
+  } finally {
+    if (tokens > 0 || signal.aborted) {
+      await print("\n").catch(() => {});
+      console.error(speedLine(tokens, (first - begun) / 1000, (last - first) / 1000, info));
+    }
+    output.releaseLock();
+  }
+}
+
+/** Tokens a second are those after the first, which waits for the prompt. */
+function speedLine(tokens: number, wait: number, rest: number, info: EngineInfo): string {
+  const parts = [`${tokens} ${tokens === 1 ? "token" : "tokens"}`];
+  if (tokens > 1) parts.push(`${((tokens - 1) / rest).toFixed(1)} tokens/s`);
+  if (tokens > 0) parts.push(`the first after ${wait.toFixed(2)} s`);
+  return `${parts.join(", ")}, on ${info.adapter}${info.software ? " (a CPU)" : ""}`;
+}
+
+/** @throws the reason of `signal` as soon as it is aborted */
+function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  if (signal.aborted) reject(signal.reason);
+  signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  return Promise.race([promise, aborted]);
+}

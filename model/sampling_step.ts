@@ -1,0 +1,106 @@
+/**
+ * One step of sampling: its parameters, its kernels in their order, and its results.
+ *
+ * Knows which kernel reads and writes what. Knows nothing of what the parameters mean.
+ */
+import { storageBuffer } from "../gpu/buffer.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { choose, RESULT_BYTES } from "../kernels/choose.ts";
+import { draw } from "../kernels/draw.ts";
+import { narrow } from "../kernels/narrow.ts";
+import { penalize } from "../kernels/penalize.ts";
+import { summarize } from "../kernels/summarize.ts";
+import { topTokens } from "../kernels/top_tokens.ts";
+import { truncate } from "../kernels/truncate.ts";
+import { type Needs, RowParameters, type SampleRow } from "./sample_row.ts";
+
+/** What the kernels of every step share. */
+export interface SamplingBuffers {
+  logits: GPUBuffer; // (rows, vocab)
+  scores: GPUBuffer; // (rows, vocab)
+  parts: GPUBuffer; // (rows, chunks)
+  summaries: GPUBuffer; // (rows)
+  cuts: GPUBuffer; // (rows)
+  histogram: GPUBuffer; // (rows, 4096)
+  runners: GPUBuffer; // (rows, chunks)
+  powers: GPUBuffer; // (256)
+  counts: GPUBuffer; // (slots, vocab)
+  sampled: GPUBuffer; // (slots)
+}
+
+type Kernels = Awaited<ReturnType<typeof bindKernels>>;
+
+export class SamplingStep {
+  #needs: Needs = { passes: 0, draw: false, lists: false };
+
+  private constructor(
+    private readonly gpu: Gpu,
+    private readonly rows: RowParameters,
+    private readonly parameters: GPUBuffer,
+    private readonly kernels: Kernels,
+    readonly results: GPUBuffer, // (rows)
+  ) {}
+
+  static async create(
+    gpu: Gpu,
+    vocab: number,
+    maxRows: number,
+    buffers: SamplingBuffers,
+  ): Promise<SamplingStep> {
+    const rows = new RowParameters(maxRows);
+    const parameters = storageBuffer(gpu, "sampling parameters", rows.bytes.byteLength);
+    const results = storageBuffer(gpu, "sampling results", maxRows * RESULT_BYTES);
+    const kernels = await bindKernels(gpu, vocab, rows, parameters, buffers, results);
+    return new SamplingStep(gpu, rows, parameters, kernels, results);
+  }
+
+  upload(rows: readonly SampleRow[]): void {
+    this.#needs = this.rows.write(rows);
+    this.gpu.device.queue.writeBuffer(this.parameters, 0, this.rows.bytes);
+  }
+
+  encode(pass: GPUComputePassEncoder, rows: number): void {
+    const { kernels } = this;
+    kernels.penalize.dispatch(pass, rows);
+    kernels.summarize.dispatch(pass, rows);
+    for (let i = 0; i < this.#needs.passes; i++) {
+      kernels.truncate.dispatch(pass, rows);
+      kernels.narrow.dispatch(pass, rows);
+    }
+    if (this.#needs.draw) kernels.draw.dispatch(pass, rows);
+    kernels.choose.dispatch(pass, rows);
+    if (this.#needs.lists) kernels.topTokens.dispatch(pass, rows);
+  }
+}
+
+async function bindKernels(
+  gpu: Gpu,
+  vocab: number,
+  { ranges }: RowParameters,
+  parameters: GPUBuffer,
+  buffers: SamplingBuffers,
+  results: GPUBuffer,
+) {
+  const { logits, scores, parts, summaries, cuts, histogram, runners, powers } = buffers;
+  const { counts, sampled } = buffers;
+  const penalties = { buffer: parameters, ...ranges.penalties };
+  const truncation = { buffer: parameters, ...ranges.truncation };
+  const draws = { buffer: parameters, ...ranges.draw };
+  const choices = { buffer: parameters, ...ranges.choice };
+  return {
+    penalize: (await penalize(gpu, vocab))
+      .bind({ rows: penalties, logits, counts, scores, parts }),
+    summarize: (await summarize(gpu, vocab))
+      .bind({ rows: penalties, parts, summaries, cuts }),
+    truncate: (await truncate(gpu, vocab))
+      .bind({ rows: truncation, summaries, cuts, powers, scores, histogram }),
+    narrow: (await narrow(gpu, vocab))
+      .bind({ rows: truncation, summaries, scores, cuts, histogram }),
+    draw: (await draw(gpu, vocab))
+      .bind({ rows: draws, summaries, cuts, scores, runners }),
+    choose: (await choose(gpu, vocab))
+      .bind({ rows: choices, summaries, runners, logits, scores, results, counts, sampled }),
+    topTokens: (await topTokens(gpu, vocab))
+      .bind({ rows: choices, summaries, logits, scores, results }),
+  };
+}

@@ -1,0 +1,46 @@
+/**
+ * The whole HTTP interface as one Hono app.
+ *
+ * Knows which files make it up and what every answer has in common: a request id, security
+ * headers, a line in the log, errors in one shape. Knows no GPU: it is given an engine.
+ */
+import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { requestId } from "hono/request-id";
+import { ApiError, errorResponse } from "./errors.ts";
+import { healthRoutes } from "./health.ts";
+import { noteError, requestLog, type RouteEnv } from "./request_log.ts";
+import { LIMITS, type Service } from "./service.ts";
+import { tgiRoutes } from "./tgi.ts";
+
+export type AppOptions =
+  & Pick<Service, "engine" | "text">
+  & { limits?: Partial<Service["limits"]>; log?: Service["log"] };
+
+export function createApp({ engine, text, limits, log = () => {} }: AppOptions): Hono<RouteEnv> {
+  const service: Service = { engine, text, limits: { ...LIMITS, ...limits }, log };
+  // Whoever asks for the text side handles its failure; nobody may have asked yet.
+  text.catch(() => {});
+
+  const app = new Hono<RouteEnv>();
+  app.use(requestId(), requestLog(log), securityHeaders);
+  app.route("/", healthRoutes(service));
+  app.route("/", tgiRoutes(service));
+  app.all("/generate", methodNotAllowed);
+  app.all("/generate_stream", methodNotAllowed);
+  app.notFound(() => {
+    throw new ApiError(404, "not_found", "There is no such route");
+  });
+  app.onError((error, c) => errorResponse(c, noteError(c, error)));
+  return app;
+}
+
+function methodNotAllowed(): never {
+  throw new ApiError(405, "method_not_allowed", "This route takes POST only", { allow: "POST" });
+}
+
+const securityHeaders: MiddlewareHandler = async (c: Context, next) => {
+  c.header("x-content-type-options", "nosniff");
+  c.header("x-frame-options", "DENY");
+  c.header("referrer-policy", "no-referrer");
+  await next();
+};

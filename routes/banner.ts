@@ -1,0 +1,46 @@
+/**
+ * What a person wants to see once the server is ready: where, what, on which GPU, and a command to
+ * try it with.
+ *
+ * Knows only how to say it.
+ */
+import type { EngineInfo } from "../model/engine.ts";
+
+const TRY = {
+  inputs: "- Bonjour Dominique, qu'allez-vous nous cuisiner aujourd'hui ?\n-",
+  parameters: { max_new_tokens: 64, do_sample: true, stop: ["\n"] },
+};
+
+export function banner(url: string, info: EngineInfo): string {
+  const group = info.groupSize > 0 ? `groups of ${info.groupSize}` : "one group";
+  const order = info.actOrder ? ", act-order" : "";
+  const software = info.software ? " (software: a CPU does the GPU's work, slowly)" : "";
+  return `Clairon is ready on ${url}
+  model       ${info.model} (${info.bits}-bit, ${group}${order})
+  adapter     ${info.adapter}${software}
+  path        ${info.path}
+  GPU memory  ${formatBytes(info.gpuMemoryBytes)}
+  loaded in   ${info.loadSeconds.toFixed(1)} s
+
+Try it:
+curl ${url}/generate -H 'Content-Type: application/json' -d ${shellQuote(JSON.stringify(TRY))}
+`;
+}
+
+/** The URL to reach a server that listens on `hostname`; every network includes this machine. */
+export function serverUrl(hostname: string, port: number): string {
+  const everywhere = hostname === "0.0.0.0" || hostname === "::";
+  const host = everywhere ? "127.0.0.1" : hostname.includes(":") ? `[${hostname}]` : hostname;
+  return `http://${host}:${port}`;
+}
+
+/** One word for a shell; in double quotes, because the prompt is full of apostrophes. */
+function shellQuote(text: string): string {
+  return `"${text.replace(/["\\$`]/g, "\\$&")}"`;
+}
+
+function formatBytes(bytes: number): string {
+  return bytes < 2 ** 30
+    ? `${(bytes / 2 ** 20).toFixed(0)} MiB`
+    : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+}

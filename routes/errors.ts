@@ -1,0 +1,72 @@
+/**
+ * What a client is told when a request fails: TGI's `{"error", "error_type"}` and its statuses.
+ *
+ * Knows the codes of EngineError and the wording for each. Passes on no message that was not
+ * written for a client: of a fault it says that it happened, never what the GPU said.
+ */
+import type { Context } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { EngineError } from "../model/engine.ts";
+
+/** The body of every refusal, and of an error inside a stream. */
+export interface ErrorBody {
+  error: string;
+  error_type: string;
+}
+
+/** A refusal that is ready to be sent. */
+export class ApiError extends Error {
+  override name = "ApiError";
+  constructor(
+    readonly status: number,
+    readonly type: string,
+    message: string,
+    readonly headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(message);
+  }
+
+  get body(): ErrorBody {
+    return { error: this.message, error_type: this.type };
+  }
+}
+
+/** 422 in TGI's words; `message` begins where TGI's does, after the colon. */
+export function validationError(message: string): ApiError {
+  return new ApiError(422, "validation", `Input validation error: ${message}`);
+}
+
+export function loadingError(progress: number): ApiError {
+  const percent = Math.floor(progress * 100);
+  return new ApiError(503, "loading", `The model is loading: ${percent} %`, { "retry-after": "1" });
+}
+
+/** Any error as a client may see it; what nobody foresaw becomes a bare 500. */
+export function toApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (!(error instanceof EngineError)) {
+    return new ApiError(500, "internal", "Internal server error");
+  }
+  switch (error.code) {
+    case "busy":
+      return new ApiError(429, "overloaded", "Model is overloaded", { "retry-after": "1" });
+    case "loading":
+      return new ApiError(503, "loading", "The model is loading", { "retry-after": "1" });
+    case "draining":
+      return new ApiError(503, "draining", "The server is shutting down", { "retry-after": "5" });
+    case "invalid":
+      return validationError(error.message);
+    case "lost":
+      return generationError("the engine stopped");
+    case "failed":
+      return generationError("the GPU reported an error");
+  }
+}
+
+function generationError(reason: string): ApiError {
+  return new ApiError(424, "generation", `Request failed during generation: ${reason}`);
+}
+
+export function errorResponse(c: Context, error: ApiError): Response {
+  return c.json(error.body, error.status as ContentfulStatusCode, error.headers);
+}

@@ -1,0 +1,61 @@
+/**
+ * The server as a `fetch` function: for `deno serve`, and for hosts that bring their own listener.
+ *
+ * Knows that the engine starts once, with the first request or earlier, and that settings can only
+ * come from the environment here. Knows no port.
+ */
+import { createApp } from "./app.ts";
+import { startBackend } from "./backend.ts";
+import { serverUrl } from "./banner.ts";
+import { reportProgress } from "./progress.ts";
+import { EXIT, FLUSH_SECONDS, printLogLine } from "./serve.ts";
+import { readSettings, type Settings, SettingsError } from "./settings.ts";
+
+let app: ReturnType<typeof createApp> | undefined;
+
+/** Answers a request, starting the engine if nobody has. */
+export async function fetch(request: Request): Promise<Response> {
+  return await start().fetch(request);
+}
+
+/**
+ * Begins to load the model, once; ends the process if that, or later the GPU, fails.
+ *
+ * @param address where `deno serve` listens
+ */
+export function start(address?: Deno.Addr): NonNullable<typeof app> {
+  if (address?.transport === "tcp") {
+    const url = serverUrl(address.hostname, address.port);
+    console.error(`Listening on ${url}; the model is loading.`);
+  }
+  if (app) return app;
+  const settings = settingsOrExit();
+  const progress = reportProgress();
+  const { engine, text } = startBackend(settings, progress.update);
+  const limits = { concurrentRequests: settings.queue };
+  app = createApp({ engine, text, limits, log: printLogLine });
+  Promise.all([engine.ready, text]).finally(progress.stop).then(
+    ([info]) => console.error(`Clairon serves ${info.model} on ${info.adapter}.`),
+    (error) => exitWith(EXIT.failed, error instanceof Error ? error.message : String(error)),
+  );
+  engine.lost.then((reason) => {
+    console.error(`The GPU can no longer be used: ${reason}`);
+    // Those who wait for an answer are told first.
+    setTimeout(() => Deno.exit(EXIT.lost), FLUSH_SECONDS * 1000);
+  });
+  return app;
+}
+
+function settingsOrExit(): Settings {
+  try {
+    return readSettings([], Deno.env.toObject());
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    exitWith(EXIT.usage, error.message);
+  }
+}
+
+function exitWith(code: number, sentence: string): never {
+  console.error(sentence);
+  Deno.exit(code);
+}

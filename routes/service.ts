@@ -1,0 +1,63 @@
+/**
+ * What the routes are given to serve: an engine, and the text side of its model.
+ *
+ * Knows when requests may be let in. Knows no route.
+ */
+import { type Engine, EngineError, type EngineInfo } from "../model/engine.ts";
+import type { Tokenizer } from "../model/tokenizer.ts";
+import { loadingError } from "./errors.ts";
+import type { Log } from "./request_log.ts";
+
+/** What turns text into ids and back, and which ids end a text. */
+export interface TextSide {
+  tokenizer: Tokenizer;
+  stopTokens: readonly number[];
+}
+
+/** Bounds on what a client may ask for, TGI's defaults where TGI has them. */
+export const LIMITS = {
+  /** Bytes of a request body. */
+  bodyBytes: 2_000_000,
+  /** UTF-16 code units of a prompt: tokenising blocks this thread, about 3 ms for 1,000. */
+  inputCharacters: 200_000,
+  bestOf: 2,
+  stopSequences: 4,
+  topNTokens: 5,
+  /** Prompts of one request on the routes that take several. */
+  clientBatchSize: 4,
+  /** Requests that are answered or wait; one more is "overloaded". */
+  concurrentRequests: 128,
+  /** Hotter, or a stronger or weaker penalty, leaves nothing but float overflow. */
+  temperature: 100,
+  repetitionPenalty: { min: 0.01, max: 100 },
+  /** Milliseconds of silence on a stream before a comment is sent. */
+  keepAlive: 15_000,
+};
+
+export type Limits = typeof LIMITS;
+
+export interface Service {
+  engine: Engine;
+  /** Resolves no later than `engine.ready`. */
+  text: Promise<TextSide>;
+  limits: Limits;
+  log: Log;
+}
+
+export interface ReadyModel extends TextSide {
+  info: EngineInfo;
+}
+
+/**
+ * The model, once it can answer.
+ *
+ * @throws {ApiError} 503 while it is loading
+ * @throws {EngineError} when it is shutting down, or gone
+ */
+export async function readyModel({ engine, text }: Service): Promise<ReadyModel> {
+  const { state, progress } = engine.stats();
+  if (state === "loading") throw loadingError(progress);
+  if (state === "draining") throw new EngineError("draining", "The engine takes no new request.");
+  if (state !== "ready") throw new EngineError("lost", "The engine has stopped.");
+  return { ...await text, info: await engine.ready };
+}

@@ -1,0 +1,173 @@
+/**
+ * What `serve` can be told, by flag or by environment variable; a flag wins.
+ *
+ * Knows every setting's name, form and default, in one table that is also the help text. Knows
+ * nothing of what the settings do.
+ */
+import { parseArgs } from "node:util";
+import { z } from "zod";
+import { suggestion } from "./closest.ts";
+
+interface Option<Schema extends z.ZodType> {
+  variable: string;
+  /** Stands for the value in the help text. */
+  placeholder: string;
+  help: string;
+  /** What the value must be, after "must be". */
+  expected: string;
+  /** Reads the text of a flag or variable, or its absence. */
+  schema: Schema;
+}
+
+const UNITS: Record<string, number> = {
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+};
+
+const bytes = z.string()
+  .regex(/^\d+(\.\d+)? ?([KMG]i?)?B?$/i)
+  .transform((text) => {
+    const unit = text.replace(/^[\d.]+ ?/, "").toLowerCase();
+    return Math.floor(parseFloat(text) * UNITS[unit.endsWith("b") ? unit : `${unit}b`]!);
+  })
+  .pipe(z.int().min(1));
+
+function whole(min: number, max: number) {
+  return z.string().regex(/^\d{1,15}$/).transform(Number).pipe(z.int().min(min).max(max));
+}
+
+function option<Schema extends z.ZodType>(option: Option<Schema>): Option<Schema> {
+  return option;
+}
+
+const OPTIONS = {
+  "model": option({
+    variable: "MODEL",
+    placeholder: "FOLDER",
+    help: "the checkpoint to serve (default: a small built-in model, made on first use)",
+    expected: "a folder",
+    schema: z.string().optional(),
+  }),
+  "host": option({
+    variable: "HOST",
+    placeholder: "ADDRESS",
+    help: "where to listen; 0.0.0.0 for every network (default: 127.0.0.1)",
+    expected: "a host name or address",
+    schema: z.string().regex(/^[\w.:%-]+$/).default("127.0.0.1"),
+  }),
+  "port": option({
+    variable: "PORT",
+    placeholder: "NUMBER",
+    help: "0 for any free port (default: 8080)",
+    expected: "a whole number from 0 to 65535",
+    schema: whole(0, 65535).default(8080),
+  }),
+  "queue": option({
+    variable: "QUEUE_LIMIT",
+    placeholder: "NUMBER",
+    help: "requests that are answered or wait; further ones get 429 (default: 128)",
+    expected: "a whole number from 1 to 1000000",
+    schema: whole(1, 1e6).default(128),
+  }),
+  "gpu-memory": option({
+    variable: "GPU_MEMORY",
+    placeholder: "SIZE",
+    help: "GPU memory for the KV cache, as bytes or like 2GiB (default: what the GPU allows)",
+    expected: "a number of bytes or a size such as 2GiB",
+    schema: bytes.optional(),
+  }),
+  "max-binding": option({
+    variable: "MAX_BINDING_BYTES",
+    placeholder: "SIZE",
+    help: "largest part of a buffer that one kernel may see, to test small GPUs",
+    expected: "a number of bytes or a size such as 128MiB",
+    schema: bytes.optional(),
+  }),
+  "drain-seconds": option({
+    variable: "DRAIN_SECONDS",
+    placeholder: "NUMBER",
+    help: "how long running answers may go on after SIGTERM or SIGINT (default: 30)",
+    expected: "a whole number from 0 to 86400",
+    schema: whole(0, 86400).default(30),
+  }),
+};
+
+export type Settings = {
+  [Name in keyof typeof OPTIONS]: z.output<(typeof OPTIONS)[Name]["schema"]>;
+};
+
+/** A flag or variable that cannot be used, in a sentence for whoever set it. */
+export class SettingsError extends Error {
+  override name = "SettingsError";
+}
+
+/**
+ * @param args flags, as `--port 8080` or `--port=8080`
+ * @param variables the environment; an empty variable counts as absent
+ * @throws {SettingsError} at the first flag or variable that is wrong
+ */
+export function readSettings(
+  args: string[],
+  variables: Readonly<Record<string, string | undefined>>,
+): Settings {
+  const flags = readFlags(args);
+  const entries = Object.entries(OPTIONS).map(([name, { variable, expected, schema }]) => {
+    const flag = flags.get(name);
+    const text = flag ?? (variables[variable] || undefined);
+    const { success, data } = schema.safeParse(text);
+    if (!success) {
+      const source = flag === undefined ? variable : `--${name}`;
+      throw new SettingsError(`${source} must be ${expected}, found ${JSON.stringify(text)}.`);
+    }
+    return [name, data];
+  });
+  return Object.fromEntries(entries) as Settings;
+}
+
+/** Whether the flags ask for the help text, whatever else they say. */
+export function wantsHelp(args: string[]): boolean {
+  return args.includes("--help") || args.includes("-h");
+}
+
+function readFlags(args: string[]): Map<string, string> {
+  const names = [...Object.keys(OPTIONS), "help"];
+  const flags = new Map<string, string>();
+  const options = Object.fromEntries(
+    Object.keys(OPTIONS).map((name) => [name, { type: "string" as const }]),
+  );
+  const { tokens } = parseArgs({ args, options, strict: false, tokens: true });
+  for (const token of tokens) {
+    if (token.kind === "positional") {
+      throw new SettingsError(
+        `"${token.value}" is no flag.${suggestion(token.value, names, "--")}`,
+      );
+    }
+    if (token.kind === "option-terminator") continue;
+    const { name, rawName, value } = token;
+    if (!Object.hasOwn(OPTIONS, name)) {
+      throw new SettingsError(`There is no flag ${rawName}.${suggestion(name, names, "--")}`);
+    }
+    if (value === undefined || value === "" || (!token.inlineValue && value.startsWith("--"))) {
+      throw new SettingsError(`--${name} needs a value: --${name} ${placeholder(name)}.`);
+    }
+    flags.set(name, value);
+  }
+  return flags;
+}
+
+function placeholder(name: string): string {
+  return OPTIONS[name as keyof typeof OPTIONS].placeholder;
+}
+
+/** The flags and variables, a line each. */
+export function settingsHelp(): string {
+  const lines = Object.entries(OPTIONS).map(([name, { variable, placeholder, help }]) =>
+    `  ${`--${name} ${placeholder}`.padEnd(24)} ${variable.padEnd(18)} ${help}`
+  );
+  return [...lines, `  ${"--help".padEnd(24)} ${"".padEnd(18)} this text`].join("\n") + "\n";
+}

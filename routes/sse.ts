@@ -1,0 +1,98 @@
+/**
+ * Server-sent events out of an async generator.
+ *
+ * Knows the wire format, back-pressure and keep-alive. Knows nothing of what the events say. An
+ * event is taken from the generator only when the client's side has room for it, so a client that
+ * does not read holds back its own generator and nothing else.
+ */
+
+export interface SseOptions {
+  /** The event to send in place of an error; the stream ends with it. */
+  onError: (error: unknown) => object;
+  /** Called when the client is gone; must make a pending `next()` of the generator settle. */
+  onCancel: () => void;
+  /** Called once, after the last byte was handed over or after `onCancel`. */
+  onClose: () => void;
+  /** Milliseconds of silence after which a comment is sent. */
+  keepAlive: number;
+}
+
+export const SSE_HEADERS = {
+  "content-type": "text/event-stream",
+  "cache-control": "no-cache",
+  // Tells nginx not to gather events into a buffer.
+  "x-accel-buffering": "no",
+};
+
+const ENCODER = new TextEncoder();
+const COMMENT = ENCODER.encode(":\n\n");
+
+/**
+ * The body of an event stream, one unnamed event for each value.
+ *
+ * Waits for the first event, though no longer than `keepAlive`: a request that is refused at once
+ * can then still be answered with a status of its own.
+ *
+ * @throws what the generator throws within that time
+ */
+export async function eventStream(
+  events: AsyncGenerator<object>,
+  { onError, onCancel, onClose, keepAlive }: SseOptions,
+): Promise<ReadableStream<Uint8Array>> {
+  const first = events.next();
+  await settledWithin(keepAlive, first);
+
+  async function* withErrorAsEvent() {
+    try {
+      for (let next = await first; !next.done; next = await events.next()) yield next.value;
+    } catch (error) {
+      yield onError(error);
+    }
+  }
+  const source = withErrorAsEvent();
+  let silent = true;
+  let gone = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  function finish() {
+    clearInterval(timer);
+    onClose();
+  }
+  return new ReadableStream({
+    start(controller) {
+      timer = setInterval(() => {
+        if (silent && controller.desiredSize! > 0) controller.enqueue(COMMENT);
+        silent = true;
+      }, keepAlive);
+    },
+    async pull(controller) {
+      const { done, value } = await source.next();
+      if (gone) return;
+      if (done) {
+        controller.close();
+        return finish();
+      }
+      silent = false;
+      controller.enqueue(ENCODER.encode(`data: ${JSON.stringify(value)}\n\n`));
+    },
+    cancel() {
+      gone = true;
+      onCancel();
+      // A generator that waits at its yield sees no signal: it has to be told to return.
+      events.return(undefined).catch(() => {});
+      finish();
+    },
+  });
+}
+
+/** Waits for `promise`, but no longer than `milliseconds`; throws what it throws by then. */
+async function settledWithin(milliseconds: number, promise: Promise<unknown>): Promise<void> {
+  // If it fails later, whoever awaits it then will say so.
+  promise.catch(() => {});
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const patience = new Promise((resolve) => timer = setTimeout(resolve, milliseconds));
+  try {
+    await Promise.race([promise, patience]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

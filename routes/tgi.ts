@@ -1,0 +1,212 @@
+/**
+ * TGI's generation routes: `POST /generate`, `POST /generate_stream`, and `POST /`, which is both.
+ *
+ * Knows the order of the work (read, validate, generate, shape) and TGI's headers. Knows no rule
+ * and no field by itself: those are in `tgi_validation.ts` and `tgi_shapes.ts`.
+ */
+import { type Context, Hono } from "hono";
+import {
+  type EndTextEvent,
+  generateText,
+  type PromptTextEvent,
+  type TextEvent,
+  type TextRequest,
+  type TokenTextEvent,
+} from "../model/text_generation.ts";
+import { readJson } from "./json_body.ts";
+import { noteError, type RequestRecord, type RouteEnv } from "./request_log.ts";
+import { type ReadyModel, readyModel, type Service } from "./service.ts";
+import { eventStream, SSE_HEADERS } from "./sse.ts";
+import { parseTgiRequest } from "./tgi_schema.ts";
+import { type Answer, detailsShape, streamDetailsShape, streamShape } from "./tgi_shapes.ts";
+import { randomSeed, type TgiJob, validate } from "./tgi_validation.ts";
+
+type RouteContext = Context<RouteEnv>;
+
+export function tgiRoutes(service: Service): Hono<RouteEnv> {
+  const app = new Hono<RouteEnv>();
+
+  app.post("/generate", async (c) => {
+    const call = await readCall(c, service, { fullText: false, stream: false });
+    return c.json(await answer(c, service, call));
+  });
+
+  app.post("/generate_stream", async (c) => {
+    const call = await readCall(c, service, { fullText: false, stream: true });
+    return stream(c, service, call);
+  });
+
+  // What Hugging Face's InferenceClient calls; its answers come in a list, as from a batch.
+  app.post("/", async (c) => {
+    const call = await readCall(c, service, { fullText: true });
+    return call.stream ? stream(c, service, call) : c.json([await answer(c, service, call)]);
+  });
+
+  return app;
+}
+
+/** A request that was accepted, and when. */
+interface Call {
+  job: TgiJob;
+  model: ReadyModel;
+  stream: boolean;
+  arrived: number;
+  validated: number;
+}
+
+async function readCall(
+  c: RouteContext,
+  service: Service,
+  defaults: { fullText: boolean; stream?: boolean },
+): Promise<Call> {
+  const arrived = performance.now();
+  const model = await readyModel(service);
+  const body = parseTgiRequest(await readJson(c.req.raw, service.limits.bodyBytes));
+  const stream = defaults.stream ?? body.stream ?? false;
+  const { fullText } = defaults;
+  const job = validate(body, { model, limits: service.limits, stream, fullText });
+  c.get("record").promptTokens = job.request.prompt.length;
+  return { job, model, stream, arrived, validated: performance.now() };
+}
+
+/** Generates everything, then answers; of several answers it is the likeliest one, token by token. */
+async function answer(c: RouteContext, { engine }: Service, call: Call) {
+  const { job, model } = call;
+  const record = c.get("record");
+  const waits = engine.stats().waiting > 0;
+  const answers: TimedAnswer[] = [];
+  for (let n = 0; n < job.bestOf; n++) {
+    const request = n === 0 ? job.request : reseeded(job.request);
+    const seed = job.seed === null ? null : request.sampling.seed;
+    const events = generateText(engine, model.tokenizer, request, c.req.raw.signal);
+    const next = await collect(events, seed);
+    answers.push(next);
+    record.tokens = (record.tokens ?? 0) + next.end.generatedTokens;
+    record.generationMs = performance.now() - call.validated;
+  }
+  const best = answers.reduce((a, b) => meanLogprob(b) > meanLogprob(a) ? b : a);
+  const others = answers.filter((other) => other !== best);
+
+  // The engine does not say when a request leaves its queue: behind others, the first event does.
+  setHeaders(c, call, best.end, waits ? answers[0]!.began : call.validated);
+  const prefix = job.fullText ? job.inputs : "";
+  return {
+    generated_text: prefix + best.end.text,
+    ...(job.details && { details: detailsShape(best, others, prefix) }),
+  };
+}
+
+interface TimedAnswer extends Answer {
+  /** When the first event came. */
+  began: number;
+}
+
+async function collect(
+  events: AsyncGenerator<TextEvent>,
+  seed: number | null,
+): Promise<TimedAnswer> {
+  const tokens: TokenTextEvent[] = [];
+  let prefill: PromptTextEvent["tokens"] = [];
+  let began: number | undefined;
+  for await (const event of events) {
+    began ??= performance.now();
+    if (event.type === "prompt") prefill = event.tokens;
+    else if (event.type === "token") tokens.push(event);
+    else return { end: event, prefill, tokens, seed, began };
+  }
+  throw new Error("a generation ended without an end");
+}
+
+function reseeded(request: TextRequest): TextRequest {
+  return { ...request, sampling: { ...request.sampling, seed: randomSeed() } };
+}
+
+function meanLogprob({ tokens }: Answer): number {
+  return tokens.reduce((sum, token) => sum + token.processedLogprob, 0) / tokens.length;
+}
+
+/** Streams the answer; what is refused before its first token still gets a status of its own. */
+async function stream(c: RouteContext, service: Service, call: Call): Promise<Response> {
+  const { engine, limits } = service;
+  const { job, model } = call;
+  const record = c.get("record");
+  const left = new AbortController();
+  const signal = AbortSignal.any([c.req.raw.signal, left.signal]);
+  const events = generateText(engine, model.tokenizer, job.request, signal);
+  const closed = Promise.withResolvers<void>();
+
+  const body = await eventStream(streamEvents(events, job, record), {
+    keepAlive: limits.keepAlive,
+    onError: (error) => noteError(c, error).body,
+    onCancel: () => {
+      record.error = "cancelled";
+      left.abort();
+    },
+    onClose: () => {
+      record.generationMs = performance.now() - call.validated;
+      closed.resolve();
+    },
+  });
+  record.streamed = closed.promise;
+  return c.body(body, 200, { ...SSE_HEADERS, ...computeHeaders(call) });
+}
+
+/** An event a token; the last one carries the whole text too, so it waits for the answer's end. */
+async function* streamEvents(
+  events: AsyncGenerator<TextEvent>,
+  { inputs, fullText, request, details, seed }: TgiJob,
+  record: RequestRecord,
+) {
+  const prefix = fullText ? inputs : "";
+  let text = "";
+  let last: TokenTextEvent | undefined;
+  for await (const event of events) {
+    if (event.type === "token") {
+      record.tokens = event.index;
+      text += event.safeText;
+      if (isLast(event, request, text)) last = event;
+      else yield streamShape(event);
+    } else if (event.type === "end") {
+      yield streamShape(last!, {
+        text: prefix + event.text,
+        details: details ? streamDetailsShape(event, seed) : null,
+      });
+    }
+  }
+}
+
+/** Whether the answer ends with this token; `text` is the answer so far, which keeps stop strings. */
+function isLast(token: TokenTextEvent, request: TextRequest, text: string): boolean {
+  return token.index === request.maxNewTokens || request.stopTokens.includes(token.id) ||
+    request.stop.some((stop) => stop !== "" && text.endsWith(stop.toWellFormed()));
+}
+
+function computeHeaders({ job, model }: Call): Record<string, string> {
+  return {
+    "x-compute-type": model.info.software ? "cpu" : "gpu+optimized",
+    "x-compute-characters": String([...job.inputs].length),
+  };
+}
+
+/** TGI's headers of a complete answer: seconds in `x-compute-time`, else whole milliseconds. */
+function setHeaders(c: RouteContext, call: Call, end: EndTextEvent, started: number): void {
+  const now = performance.now();
+  const { arrived, validated } = call;
+  const milliseconds = {
+    "x-total-time": now - arrived,
+    "x-validation-time": validated - arrived,
+    "x-queue-time": started - validated,
+    "x-inference-time": now - started,
+    "x-time-per-token": (now - started) / end.generatedTokens,
+  };
+  const headers = {
+    ...computeHeaders(call),
+    "x-compute-time": String((now - arrived) / 1000),
+    ...Object.fromEntries(
+      Object.entries(milliseconds).map(([name, value]) => [name, String(Math.floor(value))]),
+    ),
+    "x-prompt-tokens": String(end.promptTokens),
+    "x-generated-tokens": String(end.generatedTokens),
+  };
+  for (const [name, value] of Object.entries(headers)) c.header(name, value);
+}

@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { storageFrom } from "../../gpu/buffer.ts";
+import { readOnce } from "../../gpu/readback.ts";
+import {
+  penalize,
+  type Penalties,
+  PENALTIES_BYTES,
+  writePenalties,
+} from "../../kernels/penalize.ts";
+import { poisoned, randomFloats, readFloats, runPass, withGpu } from "../helpers.ts";
+
+const VOCAB = 2500; // two chunks of 2048, the second one not full
+const CHUNK = 2048;
+const NEUTRAL: Penalties = {
+  slot: 0,
+  repetition: 1,
+  frequency: 0,
+  wholeContext: false,
+  presence: 0,
+  temperature: 1,
+};
+
+/** One entry of `parts`, in the order of its words. */
+interface Part {
+  largest: number;
+  sum: number;
+  scoresLargest: number;
+  scoresSum: number;
+  best: number;
+  invalid: number;
+}
+
+/** Runs the kernel; `counts` are (slots, VOCAB). */
+function run(logits: Float32Array[], counts: number[][], rows: Penalties[]) {
+  const out = { scores: [] as Float32Array[], parts: [] as Part[][] };
+  return withGpu(async (gpu) => {
+    const parameters = new DataView(new ArrayBuffer(rows.length * PENALTIES_BYTES));
+    rows.forEach((row, i) => writePenalties(parameters, i, row));
+    const scores = poisoned(gpu, "scores", rows.length * VOCAB);
+    const parts = poisoned(gpu, "parts", rows.length * 2 * 6);
+    const call = (await penalize(gpu, VOCAB)).bind({
+      rows: storageFrom(gpu, "rows", parameters),
+      logits: storageFrom(gpu, "logits", Float32Array.from(logits.flatMap((row) => [...row]))),
+      counts: storageFrom(gpu, "counts", Uint32Array.from(counts.flat())),
+      scores,
+      parts,
+    });
+    runPass(gpu, (pass) => call.dispatch(pass, rows.length));
+    const found = await readFloats(gpu, scores);
+    const bytes = new DataView(await readOnce(gpu, parts, parts.size));
+    for (const r of rows.keys()) {
+      out.scores.push(found.slice(r * VOCAB, (r + 1) * VOCAB));
+      out.parts.push([0, 1].map((chunk) => {
+        const at = (2 * r + chunk) * 24;
+        const float = (word: number) => bytes.getFloat32(at + 4 * word, true);
+        return {
+          largest: float(0),
+          sum: float(1),
+          scoresLargest: float(2),
+          scoresSum: float(3),
+          best: bytes.getUint32(at + 16, true),
+          invalid: bytes.getUint32(at + 20, true),
+        };
+      }));
+    }
+  }).then(() => out);
+}
+
+function softmaxSum(row: number[], temperature: number): number {
+  const largest = Math.max(...row);
+  return row.reduce((sum, value) => sum + Math.exp((value - largest) / temperature), 0);
+}
+
+function assertRelative(found: number, expected: number, what: string): void {
+  assert(Math.abs(found - expected) <= 2e-6 * Math.abs(expected), `${what}: ${found}, ${expected}`);
+}
+
+Deno.test("penalize: repetition first, then frequency and presence, by what was counted", async () => {
+  const counts = new Array<number>(VOCAB).fill(0);
+  counts[1] = 3; // generated three times
+  counts[2] = 2 << 16; // twice in the prompt
+  counts[3] = (1 << 16) + 1;
+  const other = new Array<number>(VOCAB).fill(1);
+  const logits = new Float32Array(VOCAB).fill(0.5);
+  logits.set([4, 4, 4, -4, -4]);
+  const rows = [
+    { ...NEUTRAL, repetition: 2 },
+    { ...NEUTRAL, frequency: 0.25, presence: 1 },
+    { ...NEUTRAL, frequency: 0.25, wholeContext: true },
+    { ...NEUTRAL, repetition: 2, frequency: -0.25, presence: -0.5 },
+    { ...NEUTRAL, slot: 1, presence: 2 },
+  ];
+  const { scores } = await run(rows.map(() => logits), [counts, other], rows);
+  assert.deepEqual(scores.map((row) => [...row.subarray(0, 6)]), [
+    [4, 2, 2, -8, -4, 0.5],
+    [4, 2.25, 4, -5.25, -4, 0.5],
+    [4, 3.25, 3.5, -4.5, -4, 0.5],
+    [4, 3.25, 2, -7.25, -4, 0.5],
+    [2, 2, 2, -6, -6, -1.5],
+  ]);
+});
+
+Deno.test("penalize: each chunk's softmax sums, and its best token, the lowest id of equals", async () => {
+  const counts = new Array<number>(VOCAB).fill(0);
+  counts[7] = counts[2100] = 1;
+  const logits = randomFloats(VOCAB, 3, 4);
+  logits[7] = logits[2100] = 30; // the best logits, but not the best scores
+  logits[900] = logits[300] = logits[301] = 12;
+  const huge = randomFloats(VOCAB, 4, 1e4);
+  const rows = [{ ...NEUTRAL, presence: 60, temperature: 0.7 }, { ...NEUTRAL, temperature: 1.7 }];
+  const { scores, parts } = await run([logits, huge], [counts], rows);
+  assert.equal(parts[0][0].best, 300);
+  for (const [r, row] of [logits, huge].entries()) {
+    for (const [chunk, part] of parts[r].entries()) {
+      const raw = [...row.subarray(chunk * CHUNK, (chunk + 1) * CHUNK)];
+      const left = [...scores[r].subarray(chunk * CHUNK, (chunk + 1) * CHUNK)];
+      assert.equal(part.largest, Math.max(...raw));
+      assert.equal(part.scoresLargest, Math.max(...left));
+      assert.equal(part.best, chunk * CHUNK + left.indexOf(part.scoresLargest));
+      assert.equal(part.invalid, 0);
+      assertRelative(part.sum, softmaxSum(raw, 1), "sum of the logits");
+      assertRelative(part.scoresSum, softmaxSum(left, rows[r].temperature), "sum of the scores");
+    }
+  }
+});
+
+Deno.test("penalize: no NaN gets through, and -Infinity is a token that cannot come", async () => {
+  const row = (changes: Record<number, number>) => {
+    const logits = new Float32Array(VOCAB);
+    for (const [id, value] of Object.entries(changes)) logits[Number(id)] = value;
+    return logits;
+  };
+  const logits = [
+    row({ 5: NaN }),
+    row({ 2400: Infinity }),
+    row({ 6: -Infinity, 8: 1 }),
+    row({ 7: 3e38 }), // divided by the penalty it is beyond single precision
+  ];
+  const counts = new Array<number>(VOCAB).fill(0);
+  counts[7] = 1;
+  const rows = [NEUTRAL, NEUTRAL, NEUTRAL, { ...NEUTRAL, repetition: 0.01 }];
+  const { scores, parts } = await run(logits, [counts], rows);
+  const invalid = parts.map((chunks) => chunks.map((part) => part.invalid));
+  assert.deepEqual(invalid, [[1, 0], [0, 1], [0, 0], [1, 0]]);
+  assert.deepEqual([scores[0][5], scores[1][2400], scores[2][6], scores[3][7]], [
+    -Infinity,
+    -Infinity,
+    -Infinity,
+    -Infinity,
+  ]);
+  assert.equal(parts[2][0].largest, 1);
+  assertRelative(parts[2][0].sum, 1 + 2046 * Math.exp(-1), "sum without the token removed");
+});

@@ -1,0 +1,115 @@
+/** What the sampler's tests share: a sampler with its logits, and the float64 oracle beside it. */
+import assert from "node:assert/strict";
+import { storageBuffer } from "../../gpu/buffer.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { Readback } from "../../gpu/readback.ts";
+import { GREEDY, type Sampling } from "../../model/engine.ts";
+import { type SampledRow, Sampler, type SampleRow } from "../../model/sampler.ts";
+import { readFloats } from "../helpers.ts";
+import { type Processed, processLogits, type SamplingParams } from "../reference_sampling.ts";
+
+/** Sampling with every step off but the draw. */
+export const PLAIN: Readonly<Sampling> = { ...GREEDY, temperature: 1 };
+
+export class SamplerRig {
+  private constructor(
+    private readonly gpu: Gpu,
+    readonly vocab: number,
+    readonly logits: GPUBuffer, // (rows, vocab)
+    readonly sampler: Sampler,
+    private readonly readback: Readback,
+  ) {}
+
+  static async create(gpu: Gpu, vocab: number, rows: number, steps = 1): Promise<SamplerRig> {
+    const logits = storageBuffer(gpu, "logits", rows * vocab * 4);
+    const sampler = await Sampler.create(gpu, {
+      vocabSize: vocab,
+      maxRows: rows,
+      slots: rows,
+      logits,
+      steps,
+    });
+    const readback = await Readback.create(gpu, "sampled", steps * sampler.resultBytes);
+    return new SamplerRig(gpu, vocab, logits, sampler, readback);
+  }
+
+  /** Row i has logits `logits[i]` and is what `rows[i]` says. */
+  run(logits: readonly Float32Array[], rows: readonly SampleRow[]): Promise<SampledRow[]> {
+    const { queue } = this.gpu.device;
+    for (const [i, row] of logits.entries()) {
+      assert.equal(row.length, this.vocab);
+      queue.writeBuffer(this.logits, i * this.vocab * 4, Float32Array.from(row));
+    }
+    return this.runSteps([rows]).then(([sampled]) => sampled);
+  }
+
+  /** Several steps in one submit, all on the logits that are there. */
+  async runSteps(steps: readonly (readonly SampleRow[])[]): Promise<SampledRow[][]> {
+    const { sampler, readback, gpu } = this;
+    const encoder = gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (const [i, rows] of steps.entries()) {
+      sampler.upload(rows, i);
+      sampler.encode(pass, rows.length, i);
+    }
+    pass.end();
+    for (const i of steps.keys()) sampler.copyResults(encoder, readback, i);
+    gpu.device.queue.submit([encoder.finish()]);
+    const results = await readback.read(steps.length * sampler.resultBytes);
+    return steps.map((rows, i) => sampler.parse(results, rows, i));
+  }
+
+  /** The scores left after a step, row by row. */
+  async scores(): Promise<Float32Array[]> {
+    const { vocab } = this;
+    const all = await readFloats(this.gpu, this.sampler.scores);
+    return Array.from(
+      { length: all.length / vocab },
+      (_, r) => all.subarray(r * vocab, (r + 1) * vocab),
+    );
+  }
+}
+
+/** A row of its own slot, with nothing asked for but a token. */
+export function row(slot: number, sampling: Partial<Sampling>, rest: Partial<SampleRow> = {}) {
+  return {
+    slot,
+    sampling: { ...PLAIN, ...sampling },
+    drawIndex: 0,
+    contextLength: 1,
+    topTokens: 0,
+    ...rest,
+  };
+}
+
+/** The oracle, asked in our terms. */
+export function expected(
+  logits: Float32Array,
+  sampling: Partial<Sampling>,
+  prompt: number[] = [],
+  generated: number[] = [],
+): Processed {
+  const s = { ...PLAIN, ...sampling };
+  const params: SamplingParams = {
+    repetition_penalty: s.repetitionPenalty,
+    frequency_penalty: s.frequencyPenalty,
+    frequency_scope: s.frequencyScope,
+    presence_penalty: s.presencePenalty,
+    temperature: s.temperature,
+    top_k: s.topK,
+    top_p: s.topP,
+    min_p: s.minP,
+    typical_p: s.typicalP,
+  };
+  return processLogits(logits, params, [...prompt, ...generated], generated);
+}
+
+/** Ids whose score was not removed. */
+export function keptIds(scores: Float32Array): number[] {
+  return [...scores.keys()].filter((id) => scores[id] > -Infinity);
+}
+
+export function assertClose(found: number, wanted: number, tolerance: number, what: string): void {
+  const near = found === wanted || Math.abs(found - wanted) <= tolerance;
+  assert(near, `${what}: ${found}, expected ${wanted}`);
+}

@@ -1,0 +1,113 @@
+/** Flags and variables of `serve`: what they mean, and one sentence for each mistake. */
+import assert from "node:assert/strict";
+import { closest } from "../../routes/closest.ts";
+import { readSettings, SettingsError, settingsHelp, wantsHelp } from "../../routes/settings.ts";
+
+const DEFAULTS = {
+  "model": undefined,
+  "host": "127.0.0.1",
+  "port": 8080,
+  "queue": 128,
+  "gpu-memory": undefined,
+  "max-binding": undefined,
+  "drain-seconds": 30,
+};
+
+Deno.test("every setting has a flag and a variable; the flag wins", () => {
+  assert.deepEqual(readSettings([], {}), DEFAULTS);
+  const variables = {
+    MODEL: "claire",
+    HOST: "::1",
+    PORT: "9000",
+    QUEUE_LIMIT: "7",
+    GPU_MEMORY: "2GiB",
+    MAX_BINDING_BYTES: "1048576",
+    DRAIN_SECONDS: "0",
+  };
+  const values = {
+    "model": "claire",
+    "host": "::1",
+    "port": 9000,
+    "queue": 7,
+    "gpu-memory": 2147483648,
+    "max-binding": 1048576,
+    "drain-seconds": 0,
+  };
+  assert.deepEqual(readSettings([], variables), values);
+  const flags = ["--model", "claire", "--host=::1", "--port", "9000", "--queue=7"];
+  flags.push("--gpu-memory", "2GiB", "--max-binding", "1048576", "--drain-seconds=0");
+  assert.deepEqual(readSettings(flags, {}), values);
+  assert.equal(readSettings(["--port", "1"], variables).port, 1);
+  assert.equal(readSettings(["--port", "1", "--port", "2"], {}).port, 2);
+  assert.deepEqual(readSettings([], { MODEL: "", PORT: "" }), DEFAULTS);
+});
+
+Deno.test("sizes are bytes, or a number with a unit", () => {
+  const sizes = {
+    "1": 1,
+    "123456789": 123456789,
+    "1KiB": 1024,
+    "1.5GiB": 1610612736,
+    "2gib": 2147483648,
+    "2 GB": 2e9,
+    "3M": 3e6,
+    "3Mi": 3145728,
+  };
+  for (const [text, bytes] of Object.entries(sizes)) {
+    assert.equal(readSettings(["--gpu-memory", text], {})["gpu-memory"], bytes, text);
+  }
+});
+
+Deno.test("a wrong setting is one sentence: which, what it should be, what it is", () => {
+  const cases: [args: string[], variables: Record<string, string>, message: string][] = [
+    [["--port", "x"], {}, '--port must be a whole number from 0 to 65535, found "x".'],
+    [["--port", "65536"], {}, '--port must be a whole number from 0 to 65535, found "65536".'],
+    [["--port", "1.5"], {}, '--port must be a whole number from 0 to 65535, found "1.5".'],
+    [[], { PORT: "-1" }, 'PORT must be a whole number from 0 to 65535, found "-1".'],
+    [[], { QUEUE_LIMIT: "0" }, 'QUEUE_LIMIT must be a whole number from 1 to 1000000, found "0".'],
+    [
+      ["--gpu-memory", "2 potatoes"],
+      {},
+      '--gpu-memory must be a number of bytes or a size such as 2GiB, found "2 potatoes".',
+    ],
+    [["--host", "a b"], {}, '--host must be a host name or address, found "a b".'],
+    [["--port"], {}, "--port needs a value: --port NUMBER."],
+    [["--port="], {}, "--port needs a value: --port NUMBER."],
+    [["--model", "--port", "1"], {}, "--model needs a value: --model FOLDER."],
+    [["--prot", "1"], {}, "There is no flag --prot. Did you mean --port?"],
+    [["--gpumemory=1"], {}, "There is no flag --gpumemory. Did you mean --gpu-memory?"],
+    [["--unheard-of"], {}, "There is no flag --unheard-of."],
+    [["-p", "1"], {}, "There is no flag -p."],
+    [["port"], {}, '"port" is no flag. Did you mean --port?'],
+    [["--__proto__", "1"], {}, "There is no flag --__proto__."],
+  ];
+  for (const [args, variables, message] of cases) {
+    assert.throws(() => readSettings(args, variables), new SettingsError(message));
+  }
+});
+
+Deno.test("the help text names every flag and variable", () => {
+  const help = settingsHelp();
+  for (const name of Object.keys(DEFAULTS)) {
+    assert.match(help, new RegExp(`^  --${name} [A-Z]`, "m"));
+  }
+  assert.match(help, / MAX_BINDING_BYTES /);
+  assert.equal(wantsHelp(["--port", "1", "--help"]), true);
+  assert.equal(wantsHelp(["-h"]), true);
+  assert.equal(wantsHelp(["--port", "1"]), false);
+});
+
+Deno.test("closest() finds slips of the finger, and nothing in a different word", () => {
+  const words = ["serve", "generate", "inspect", "tokenize", "synth"];
+  const slips = {
+    "sreve": "serve",
+    "serv": "serve",
+    "server": "serve",
+    "genrate": "generate",
+    "tokenise": "tokenize",
+    "snyth": "synth",
+    "inspect": "inspect",
+  };
+  for (const [slip, word] of Object.entries(slips)) assert.equal(closest(slip, words), word);
+  for (const other of ["", "x", "deploy", "run"]) assert.equal(closest(other, words), undefined);
+});
