@@ -67,14 +67,14 @@ export function writeTruncation(view: DataView, row: number, truncation: Truncat
     words[i >> 3] |= op << 4 * (i & 7);
   }
   const drop = fraction(Math.min(1 - topP, BELOW_ONE), Math.ceil);
-  const mass = fraction(Math.min(typicalP, BELOW_ONE), Math.floor);
+  const rest = fraction(Math.min(1 - typicalP, BELOW_ONE), Math.ceil);
   const scale = fraction(Math.LOG2E / temperature, Math.round);
   view.setUint32(at, words[0], true);
   view.setUint32(at + 4, words[1], true);
   view.setUint32(at + 8, drop.bits, true);
   view.setUint32(at + 12, drop.shift, true);
-  view.setUint32(at + 16, mass.bits, true);
-  view.setUint32(at + 20, mass.shift, true);
+  view.setUint32(at + 16, rest.bits, true);
+  view.setUint32(at + 20, rest.shift, true);
   view.setUint32(at + 24, Math.min(topK, 0xffffffff), true);
   // p >= minP * largest p, as a distance between scores.
   view.setFloat32(at + 28, temperature * Math.max(0, -Math.log(minP || 1)), true);

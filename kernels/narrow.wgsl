@@ -18,7 +18,7 @@ const APPLY = 15u;
 struct Truncation {
   program: array<u32, 2>, // ops of 4 bits, first in the lowest
   drop: vec2<u32>, // top-p: the fraction to drop
-  mass: vec2<u32>, // typical-p: the fraction to keep
+  rest: vec2<u32>, // typical-p: the fraction not to keep
   top_k: u32,
   reach: f32, // min-p: how far below the largest a score may lie
   scale: u32,
@@ -96,8 +96,8 @@ fn first_goal(row: Truncation, kind: u32, total: vec2<u32>) -> vec2<u32> {
     return select(subtract(total, one), drop, less(drop, total));
   }
   // Reaching the mass is enough, passing is not asked for.
-  let mass = fraction_of(total, row.mass);
-  return select(subtract(mass, one), vec2(0u), all(mass == vec2(0u)));
+  let rest = add(fraction_of(total, row.rest), one);
+  return select(vec2(0u), subtract(total, rest), less(rest, total));
 }
 
 // Goes down into the bin of this thread's bins in which the goal is passed.

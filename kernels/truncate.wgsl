@@ -10,8 +10,8 @@
 //
 // The rank is found 11, 11 and 10 bits at a time: this kernel adds the weights of the tokens whose
 // leading bits are right to the bin of their next bits, and `narrow` picks the bin. Probabilities
-// are whole numbers of 47 bits computed without rounding that depends on the device, so that sums
-// do not depend on the order and the same tokens are kept every time.
+// are whole numbers of 47 bits: their sums do not depend on the order in which threads add them, so
+// the same tokens are kept every time.
 override VOCAB: u32;
 
 const THREADS = 256u;
@@ -30,7 +30,7 @@ const APPLY = 15u; // removes what typical-p found
 struct Truncation { // as in narrow.wgsl
   program: array<u32, 2>,
   drop: vec2<u32>,
-  mass: vec2<u32>,
+  rest: vec2<u32>,
   top_k: u32,
   reach: f32,
   scale: u32, // log2(e) / temperature: its first 32 bits,

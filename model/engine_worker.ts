@@ -3,16 +3,19 @@
  *
  * Knows the loop (plan, step, accept) and the messages. Knows no text and no HTTP.
  */
-import { type Gpu, GpuError, openGpu } from "../gpu/device.ts";
+import { type Gpu, openGpu } from "../gpu/device.ts";
 import { CheckpointError } from "./checkpoint/error.ts";
-import type { EngineInfo, GenerateRequest } from "./engine.ts";
+import { type EngineInfo, type GenerateRequest, MAX_TOP_TOKENS } from "./engine.ts";
 import { Falcon } from "./falcon.ts";
 import { COUNTERS, type FromWorker, type LoadOptions, type ToWorker } from "./messages.ts";
 import { Runner } from "./runner.ts";
-import { Scheduler } from "./scheduler.ts";
+import { type Listener, Scheduler } from "./scheduler.ts";
 
 /** Requests computed together: one, until batches have kernels of their own. */
 const SLOTS = 1;
+
+/** Milliseconds that the GPU's own reason for a failure may come later than the failure. */
+const PATIENCE = 100;
 
 const scope = self as unknown as {
   postMessage(message: FromWorker): void;
@@ -20,57 +23,65 @@ const scope = self as unknown as {
 };
 const post = (message: FromWorker) => scope.postMessage(message);
 
-let scheduler: Scheduler | undefined;
-let model: Falcon | undefined;
+/** What there is once the model is loaded. */
+interface Loaded {
+  gpu: Gpu;
+  model: Falcon;
+  runner: Runner;
+  scheduler: Scheduler;
+  counters: Float64Array<SharedArrayBuffer>;
+}
+
+let loaded: Loaded | undefined;
 let wake = () => {};
 
 scope.onmessage = ({ data }) => {
-  if (data.type === "load") load(data.options, new Float64Array(data.counters)).catch(unloadable);
-  else if (data.type === "cancel") scheduler?.cancel(data.id);
-  else if (data.type === "generate") add(data.id, data.request);
+  if (data.type === "load") load(data.options, new Float64Array(data.counters));
+  else if (data.type === "cancel") loaded?.scheduler.cancel(data.id);
+  else if (data.type === "generate" && loaded) admit(loaded, data.id, data.request);
+  publish();
   wake();
 };
 
-async function load(options: LoadOptions, counters: Float64Array): Promise<void> {
+async function load(options: LoadOptions, counters: Loaded["counters"]): Promise<void> {
   const started = performance.now();
-  const { maxBindingBytes, kvBytes } = options;
-  const gpu = await openGpu({ ...(maxBindingBytes !== undefined && { maxBindingBytes }) });
+  const { model: dir, maxBindingBytes, kvBytes } = options;
+  let gpu: Gpu | undefined;
+  try {
+    gpu = await openGpu({ ...(maxBindingBytes !== undefined && { maxBindingBytes }) });
+    const model = await Falcon.load(gpu, dir, {
+      slots: SLOTS,
+      ...(kvBytes !== undefined && { kvBytes }),
+      onProgress: (done, total) => post({ type: "progress", done, total }),
+    });
+    const runner = await Runner.create(model, SLOTS);
+    const { maxRows, maxPicks } = model.state.limits;
+    const scheduler = new Scheduler({ slots: SLOTS, maxRows, maxPicks }, model.kv, listener);
+    loaded = { gpu, model, runner, scheduler, counters };
+  } catch (error) {
+    const message = await reasonOf(error, gpu);
+    post({ type: "unloadable", message, isCheckpoint: error instanceof CheckpointError });
+    gpu?.close();
+    return;
+  }
+  publish();
+  const seconds = (performance.now() - started) / 1000;
+  post({ type: "ready", info: describe(dir, loaded.model, gpu, seconds) });
   gpu.lost.then((reason) => post({ type: "lost", reason }));
-  model = await Falcon.load(gpu, options.model, {
-    slots: SLOTS,
-    ...(kvBytes !== undefined && { kvBytes }),
-    onProgress: (done, total) => post({ type: "progress", done, total }),
-  });
-  const { maxRows, maxPicks } = model.state.limits;
-  scheduler = new Scheduler(
-    { slots: SLOTS, maxRows, maxPicks },
-    model.kv,
-    (id, event) => post({ type: "event", id, event }),
-  );
-  const runner = await Runner.create(model, SLOTS);
-  const loadSeconds = (performance.now() - started) / 1000;
-  post({ type: "ready", info: describe(options.model, model, gpu, loadSeconds) });
-  run(model, scheduler, runner, counters).catch((error) => {
-    post({ type: "lost", reason: error instanceof Error ? error.message : String(error) });
-  });
+  run(loaded).catch(async (error) => post({ type: "lost", reason: await reasonOf(error, gpu) }));
 }
 
-async function run(
-  { kv }: Falcon,
-  scheduler: Scheduler,
-  runner: Runner,
-  counters: Float64Array,
-): Promise<never> {
+async function run({ gpu, runner, scheduler }: Loaded): Promise<never> {
   for (;;) {
     const plan = scheduler.plan();
-    if (plan) scheduler.accept(await runner.step(plan));
-    counters[COUNTERS.running] = scheduler.running;
-    counters[COUNTERS.waiting] = scheduler.waiting;
-    counters[COUNTERS.rows] = runner.rows;
-    counters[COUNTERS.blocksUsed] = kv.blocksUsed;
-    counters[COUNTERS.blocksTotal] = kv.blocks;
-    if (plan) await breathe();
-    else await new Promise<void>((resolve) => wake = resolve);
+    if (plan) {
+      const sampled = await runner.step(plan);
+      await breathe();
+      // Errors of the step have arrived by now: nothing that it computed has left yet.
+      gpu.check();
+      scheduler.accept(sampled);
+      publish();
+    } else await new Promise<void>((resolve) => wake = resolve);
   }
 }
 
@@ -84,28 +95,60 @@ function breathe(): Promise<void> {
   });
 }
 
-function add(id: number, request: GenerateRequest): void {
-  const { config, kv, state } = model!;
+/** The counters are right whenever a message leaves or has come. */
+function publish(): void {
+  if (!loaded) return;
+  const { model: { kv }, runner, scheduler, counters } = loaded;
+  counters[COUNTERS.running] = scheduler.running;
+  counters[COUNTERS.waiting] = scheduler.waiting;
+  counters[COUNTERS.rows] = runner.rows;
+  counters[COUNTERS.blocksUsed] = kv.blocksUsed;
+  counters[COUNTERS.blocksTotal] = kv.blocks;
+}
+
+const listener: Listener = {
+  onEvent(id, event) {
+    publish();
+    post({ type: "event", id, event });
+  },
+  onInvalid(id) {
+    publish();
+    const message = "The model computed something that is not a number.";
+    post({ type: "refused", id, code: "failed", message });
+  },
+};
+
+function admit({ model, scheduler }: Loaded, id: number, request: GenerateRequest): void {
+  const { vocabSize } = model.config;
   const refuse = (message: string) => post({ type: "refused", id, code: "invalid", message });
-  const { prompt, maxNewTokens } = request;
+  const { prompt, maxNewTokens, topTokens } = request;
   if (prompt.length === 0) return refuse("The prompt holds no token.");
-  const wrong = prompt.find((token) =>
-    !Number.isInteger(token) || token < 0 || token >= config.vocabSize
-  );
+  const wrong = prompt.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabSize);
   if (wrong !== undefined) {
-    return refuse(`Token ids are below ${config.vocabSize}: the prompt holds ${wrong}.`);
+    return refuse(`Token ids are below ${vocabSize}: the prompt holds ${wrong}.`);
   }
-  const most = Math.min(state.limits.maxPositions, kv.blocks * kv.blockTokens);
-  if (!(maxNewTokens >= 1) || prompt.length + maxNewTokens > most) {
+  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) {
+    return refuse(`An answer holds at least 1 token: ${maxNewTokens} were asked for.`);
+  }
+  const most = longest(model);
+  if (prompt.length + maxNewTokens > most) {
     return refuse(
       `Prompt and answer hold at most ${most} tokens: ${prompt.length} and ${maxNewTokens} were asked for.`,
     );
   }
-  scheduler!.add(id, request);
+  if (!Number.isInteger(topTokens) || topTokens < 0 || topTokens > MAX_TOP_TOKENS) {
+    return refuse(`0 to ${MAX_TOP_TOKENS} top tokens can be reported, not ${topTokens}.`);
+  }
+  scheduler.add(id, request);
+}
+
+/** Tokens of the longest prompt and answer. */
+function longest({ state, kv }: Falcon): number {
+  return Math.min(state.limits.maxPositions, kv.blocks * kv.blockTokens);
 }
 
 function describe(name: string, model: Falcon, gpu: Gpu, loadSeconds: number): EngineInfo {
-  const { config, quantization, state, kv } = model;
+  const { config, quantization } = model;
   return {
     model: name,
     adapter: gpu.adapter,
@@ -115,15 +158,21 @@ function describe(name: string, model: Falcon, gpu: Gpu, loadSeconds: number): E
     groupSize: quantization.groupSize,
     actOrder: quantization.actOrder,
     vocabSize: config.vocabSize,
-    maxPositions: Math.min(state.limits.maxPositions, kv.blocks * kv.blockTokens),
+    maxPositions: longest(model),
     gpuMemoryBytes: gpu.allocatedBytes,
     loadSeconds,
   };
 }
 
-function unloadable(error: unknown): void {
+/** What went wrong, in the words of whoever knows best: a lost GPU makes odd errors elsewhere. */
+async function reasonOf(error: unknown, gpu: Gpu | undefined): Promise<string> {
   const message = error instanceof Error ? error.message : String(error);
-  const isCheckpoint = error instanceof CheckpointError;
-  if (!isCheckpoint && !(error instanceof GpuError)) throw error;
-  post({ type: "unloadable", message, isCheckpoint });
+  if (error instanceof CheckpointError || !gpu) return message;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const patience = new Promise<string>((resolve) => {
+    timer = setTimeout(resolve, PATIENCE, message);
+  });
+  const reason = await Promise.race([gpu.lost, patience]);
+  clearTimeout(timer);
+  return reason;
 }

@@ -4,7 +4,7 @@
  * Knows in which order things are checked and made, and how much memory goes where. Knows no
  * requests, no sampling and no text.
  */
-import type { Gpu } from "../gpu/device.ts";
+import { type Gpu, GpuError } from "../gpu/device.ts";
 import { openCheckpoint } from "./checkpoint/checkpoint.ts";
 import { findFalconTensors } from "./checkpoint/falcon_tensors.ts";
 import type { Quantization } from "./checkpoint/quantization.ts";
@@ -53,17 +53,27 @@ export class Falcon {
       const { config, quantization } = checkpoint;
       const tensors = await findFalconTensors(checkpoint);
       const limits = fitLimits(gpu, config, options);
+      const blocks = kvBlocks(gpu, config, limits, options.kvBytes);
       const weights = await loadWeights(gpu, checkpoint, tensors, options.onProgress);
-      const blocks = kvBlocks(config, limits, options.kvBytes);
       const kv = new KvCache(gpu, config, blocks, options.slots ?? 1, limits.maxPositions);
       const state = new State(gpu, config, limits);
       const forward = await Forward.create(gpu, config, weights, state, kv);
-      gpu.check();
+      await settle(gpu);
       return new Falcon(gpu, config, quantization, weights, kv, state, forward);
     } finally {
       checkpoint.close();
     }
   }
+}
+
+/**
+ * Waits until the GPU has said what it thinks of everything asked of it: errors come late.
+ *
+ * @throws {GpuError} with the first error.
+ */
+export async function settle(gpu: Gpu): Promise<void> {
+  await gpu.device.queue.onSubmittedWorkDone();
+  gpu.check();
 }
 
 function fitLimits(gpu: Gpu, config: FalconConfig, options: FalconOptions): Limits {
@@ -74,8 +84,24 @@ function fitLimits(gpu: Gpu, config: FalconConfig, options: FalconOptions): Limi
   };
 }
 
-function kvBlocks(config: FalconConfig, limits: Limits, kvBytes: number | undefined): number {
+/** @throws {GpuError} when a kernel could not be shown a layer's part of that many blocks. */
+function kvBlocks(
+  gpu: Gpu,
+  config: FalconConfig,
+  limits: Limits,
+  kvBytes: number | undefined,
+): number {
   const blockBytes = BLOCK_TOKENS * kvBytesPerToken(config);
-  if (kvBytes === undefined) return Math.ceil(limits.maxPositions / BLOCK_TOKENS);
-  return Math.max(1, Math.floor(kvBytes / blockBytes));
+  const blocks = kvBytes === undefined
+    ? Math.ceil(limits.maxPositions / BLOCK_TOKENS)
+    : Math.max(1, Math.floor(kvBytes / blockBytes));
+  const { maxStorageBufferBindingSize } = gpu.device.limits;
+  const most = Math.floor(maxStorageBufferBindingSize / (blockBytes / config.layers));
+  if (blocks > most) {
+    throw new GpuError(
+      `This GPU can hold a KV cache of at most ${most * blockBytes} bytes, ` +
+        `${blocks * blockBytes} were asked for.`,
+    );
+  }
+  return blocks;
 }

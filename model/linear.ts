@@ -5,12 +5,14 @@
  * next matrix. Knows nothing of the model around it.
  */
 import { storageBuffer, storageFrom, uniformFrom } from "../gpu/buffer.ts";
-import type { Gpu } from "../gpu/device.ts";
+import { type Gpu, GpuError } from "../gpu/device.ts";
 import { Readback } from "../gpu/readback.ts";
 import { gptqRepack, packGroups } from "../kernels/gptq_repack.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import type { Linear } from "./checkpoint/falcon_tensors.ts";
 import { toFloat16Bits, toFloat32 } from "./checkpoint/floats.ts";
+import { quote, wrong } from "./checkpoint/report.ts";
+import type { TensorInfo } from "./checkpoint/safetensors.ts";
 
 /** A run of a matrix's outputs (or of a table's rows) in a buffer of its own. */
 export interface Slice {
@@ -82,7 +84,7 @@ export class Uploader {
   }
 
   /** A small tensor as float32, in a storage buffer. */
-  async float32(label: string, tensor: Parameters<Checkpoint["read"]>[0]): Promise<GPUBuffer> {
+  async float32(label: string, tensor: TensorInfo): Promise<GPUBuffer> {
     const bytes = await this.checkpoint.read(tensor);
     await this.sent(bytes.byteLength);
     return storageFrom(this.gpu, label, toFloat32(bytes, tensor.dtype));
@@ -91,6 +93,8 @@ export class Uploader {
   /**
    * Uploads one matrix. `perm` sorts its inputs by group; `columns` names the source of each
    * output, so that the outputs come out in the order the next matrix wants its inputs.
+   *
+   * @throws {GpuError} when not even one packed row of the file fits a binding.
    */
   async linear(
     tensors: Linear,
@@ -104,7 +108,7 @@ export class Uploader {
     const slices = createSlices(gpu, name, outFeatures, inFeatures * bits / 8);
     await this.#repack(tensors, bits, slices, perm, columns);
 
-    const scales = toFloat16Bits(await checkpoint.read(tensors.scales), tensors.scales.dtype);
+    const scales = halves(tensors.scales, await checkpoint.read(tensors.scales));
     const qzeros = new Uint32Array((await checkpoint.read(tensors.qzeros)).buffer);
     const zeroOffset = checkpoint.quantization.zeroOffset;
     const { groups } = tensors;
@@ -125,7 +129,7 @@ export class Uploader {
   }
 
   async #repack(
-    { qweight, inFeatures, outFeatures }: Linear,
+    { name, qweight, inFeatures, outFeatures }: Linear,
     bits: number,
     slices: Slice[],
     perm: Uint32Array<ArrayBuffer>,
@@ -137,6 +141,11 @@ export class Uploader {
     const columnsBuffer = storageFrom(gpu, "columns", columns);
     const rowBytes = outFeatures * 4;
     const rowsAtOnce = Math.floor(this.#staging.size / rowBytes);
+    if (rowsAtOnce === 0) {
+      throw new GpuError(
+        `A row of ${name} has ${rowBytes} bytes, which do not fit a binding of ${this.#staging.size}.`,
+      );
+    }
     const chunk = this.chunk.subarray(0, rowsAtOnce * rowBytes);
     const temporary = [permBuffer, columnsBuffer];
     for await (const { bytes, offset } of this.checkpoint.chunks(qweight, chunk)) {
@@ -179,5 +188,27 @@ export class Uploader {
   free(): void {
     this.gpu.freeBuffer(this.#staging);
     this.barrier.free();
+  }
+}
+
+/**
+ * Values of a tensor as the bits of half-precision numbers.
+ *
+ * @throws {CheckpointError} naming the tensor, for a finite value that half precision cannot hold.
+ */
+export function halves(
+  tensor: TensorInfo,
+  bytes: Uint8Array<ArrayBuffer>,
+): Uint16Array<ArrayBuffer> {
+  try {
+    return toFloat16Bits(bytes, tensor.dtype);
+  } catch (error) {
+    // It says which value is too large, but cannot know whose.
+    const found = toFloat32(bytes, tensor.dtype).find((value) =>
+      Number.isFinite(value) && !Number.isFinite(Math.f16round(value))
+    );
+    if (found === undefined) throw error;
+    const { path, name } = tensor;
+    throw wrong(path, `tensor ${quote(name)}`, "within half precision (to 65504)", `${found}`);
   }
 }

@@ -97,34 +97,36 @@ class LocalEngine implements Engine {
     signal?.throwIfAborted();
     const id = this.#nextId++;
     const stream = new Stream();
-    const abort = () => stream.fail(signal!.reason);
-    signal?.addEventListener("abort", abort, { once: true });
-    this.#streams.set(id, stream);
-    this.#send({ type: "generate", id, request });
-    let finished = false;
+    const abort = () => {
+      stream.fail(signal!.reason);
+      this.#cancel(id);
+    };
     try {
-      while (!finished) {
+      signal?.addEventListener("abort", abort, { once: true });
+      this.#streams.set(id, stream);
+      this.#send({ type: "generate", id, request });
+      for (;;) {
         const event = await stream.next();
-        finished = event.type === "token" && event.finish !== undefined;
-        if (finished) this.#forget(id);
         yield event;
+        if (isLast(event)) return;
       }
     } finally {
       signal?.removeEventListener("abort", abort);
-      if (!finished) this.#send({ type: "cancel", id });
-      this.#forget(id);
+      this.#cancel(id);
     }
   }
 
   stats(): EngineStats {
     const counters = new Float64Array(this.#counters);
+    // What a worker that stopped was doing last is not being done any more.
+    const now = (place: number) => this.#isOver ? 0 : counters[place];
     return {
       state: this.#state,
       progress: this.#progress,
-      running: counters[COUNTERS.running],
-      waiting: counters[COUNTERS.waiting],
+      running: now(COUNTERS.running),
+      waiting: now(COUNTERS.waiting),
       rows: counters[COUNTERS.rows],
-      blocksUsed: counters[COUNTERS.blocksUsed],
+      blocksUsed: now(COUNTERS.blocksUsed),
       blocksTotal: counters[COUNTERS.blocksTotal],
     };
   }
@@ -135,9 +137,13 @@ class LocalEngine implements Engine {
   }
 
   close(): Promise<void> {
-    this.#end("closed", new EngineError("lost", "The engine is closed."));
+    this.#end("closed", "The engine is closed.");
     this.#worker.terminate();
     return Promise.resolve();
+  }
+
+  get #isOver(): boolean {
+    return this.#state === "lost" || this.#state === "closed";
   }
 
   #admit(): void {
@@ -153,6 +159,7 @@ class LocalEngine implements Engine {
   }
 
   #receive(message: FromWorker): void {
+    if (this.#isOver) return;
     switch (message.type) {
       case "progress":
         this.#progress = message.done / message.total;
@@ -164,16 +171,19 @@ class LocalEngine implements Engine {
         this.#ready.resolve(message.info);
         break;
       case "unloadable":
-        this.#state = "lost";
         this.#ready.reject(
           message.isCheckpoint ? new CheckpointError(message.message) : new Error(message.message),
         );
+        this.#end("lost", "The model could not be loaded.");
         break;
       case "event":
         this.#streams.get(message.id)?.push(message.event);
+        // From here on it is only read: it takes no place in the queue, and nobody drains for it.
+        if (isLast(message.event)) this.#forget(message.id);
         break;
       case "refused":
         this.#streams.get(message.id)?.fail(new EngineError(message.code, message.message));
+        this.#forget(message.id);
         break;
       case "lost":
         this.#lose(message.reason);
@@ -182,15 +192,28 @@ class LocalEngine implements Engine {
   }
 
   #lose(reason: string): void {
-    if (this.#state === "closed" || this.#state === "lost") return;
-    this.#end("lost", new EngineError("lost", "The GPU was lost."));
+    if (this.#isOver) return;
     this.#ready.reject(new Error(reason));
     this.#lost.resolve(reason);
+    this.#end("lost", "The GPU was lost.");
   }
 
-  #end(state: EngineState, error: EngineError): void {
+  /** Fails every stream, and whoever waits for what will not come. */
+  #end(state: "lost" | "closed", message: string): void {
     this.#state = state;
-    for (const stream of this.#streams.values()) stream.fail(error);
+    const error = new EngineError("lost", message);
+    this.#ready.reject(error);
+    for (const [id, stream] of this.#streams) {
+      stream.fail(error);
+      this.#forget(id);
+    }
+  }
+
+  /** Stops the work for a stream, if there is any left. */
+  #cancel(id: number): void {
+    if (!this.#streams.has(id)) return;
+    this.#send({ type: "cancel", id });
+    this.#forget(id);
   }
 
   #forget(id: number): void {
@@ -201,4 +224,8 @@ class LocalEngine implements Engine {
   #send(message: ToWorker): void {
     this.#worker.postMessage(message);
   }
+}
+
+function isLast(event: TokenEvent): boolean {
+  return event.type === "token" && event.finish !== undefined;
 }

@@ -5,7 +5,7 @@
  * no queue and no request.
  */
 import { Readback } from "../gpu/readback.ts";
-import type { Falcon } from "./falcon.ts";
+import { type Falcon, settle } from "./falcon.ts";
 import { type SampledRow, Sampler } from "./sampler.ts";
 import type { Plan } from "./scheduler.ts";
 
@@ -19,6 +19,7 @@ export class Runner {
     private readonly readback: Readback,
   ) {}
 
+  /** @throws {GpuError} when the GPU refuses something. */
   static async create(model: Falcon, slots: number): Promise<Runner> {
     const { gpu, config, state } = model;
     const sampler = await Sampler.create(gpu, {
@@ -27,7 +28,9 @@ export class Runner {
       slots,
       logits: state.logits,
     });
-    return new Runner(model, sampler, await Readback.create(gpu, "sampled", sampler.resultBytes));
+    const readback = await Readback.create(gpu, "sampled", sampler.resultBytes);
+    await settle(gpu);
+    return new Runner(model, sampler, readback);
   }
 
   /**

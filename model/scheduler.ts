@@ -5,7 +5,8 @@
  * so it is tested with a fake model.
  */
 import type { GenerateRequest, TokenEvent } from "./engine.ts";
-import type { SampledRow, SampleRow } from "./sampler.ts";
+import type { SampleRow } from "./sample_row.ts";
+import type { SampledRow } from "./sampler.ts";
 import type { Row } from "./state.ts";
 
 /** One request on its way. */
@@ -14,7 +15,7 @@ interface Sequence {
   request: GenerateRequest;
   /** Place in the block tables once it runs. */
   slot: number;
-  /** Tokens whose keys and values are in the cache. */
+  /** Tokens whose keys and values are in the cache, or will be after the step that is planned. */
   computed: number;
   generated: number[];
   promptLogprobs: (number | null)[];
@@ -46,6 +47,13 @@ export interface BlockPool {
   release(slot: number): void;
 }
 
+/** Is told what becomes of requests. */
+export interface Listener {
+  onEvent(id: number, event: TokenEvent): void;
+  /** The request is over: the model's numbers for it meant nothing (NaN, say). */
+  onInvalid(id: number): void;
+}
+
 export class Scheduler {
   #waiting: Sequence[] = [];
   #running: Sequence[] = [];
@@ -55,7 +63,7 @@ export class Scheduler {
   constructor(
     private readonly limits: SchedulerLimits,
     private readonly pool: BlockPool,
-    private readonly emit: (id: number, event: TokenEvent) => void,
+    private readonly listener: Listener,
   ) {
     this.#freeSlots = Array.from({ length: limits.slots }, (_, i) => limits.slots - 1 - i);
   }
@@ -68,6 +76,7 @@ export class Scheduler {
     return this.#waiting.length;
   }
 
+  /** Prompt and answer must fit an empty pool: behind one that never fits, all would wait for ever. */
   add(id: number, request: GenerateRequest): void {
     const promptLogprobs = request.promptLogprobs ? [null] : [];
     this.#waiting.push({ id, request, slot: -1, computed: 0, generated: [], promptLogprobs });
@@ -93,7 +102,10 @@ export class Scheduler {
     for (const [i, { sequence, forced }] of this.#planned.entries()) {
       // It may have been cancelled while the step ran.
       if (!this.#running.includes(sequence)) continue;
-      if (forced) sequence.promptLogprobs.push(sampled[i].logprob);
+      if (sampled[i].invalid) {
+        this.#finish(sequence);
+        this.listener.onInvalid(sequence.id);
+      } else if (forced) sequence.promptLogprobs.push(sampled[i].logprob);
       else this.#append(sequence, sampled[i]);
     }
   }
@@ -117,17 +129,17 @@ export class Scheduler {
     return starts;
   }
 
+  /** Takes as many of the tokens that are known and not computed as there is room for. */
   #planRows(sequence: Sequence, plan: Plan): void {
-    const { request, slot, generated, computed } = sequence;
+    const { request, slot, generated } = sequence;
     const { prompt } = request;
+    const { maxRows, maxPicks } = this.limits;
     const known = prompt.length + generated.length;
-    const room = request.promptLogprobs && computed < prompt.length
-      ? this.limits.maxPicks - plan.picks.length
-      : this.limits.maxRows - plan.rows.length;
-    const count = Math.min(known - computed, room);
-    for (let position = computed; position < computed + count; position++) {
+    while (sequence.computed < known && plan.rows.length < maxRows) {
+      const position = sequence.computed;
       const isLast = position === known - 1;
       if (isLast || (request.promptLogprobs && position < prompt.length - 1)) {
+        if (plan.picks.length === maxPicks) return;
         plan.picks.push(plan.rows.length);
         plan.samples.push({
           slot,
@@ -143,14 +155,14 @@ export class Scheduler {
         ? prompt[position]
         : generated[position - prompt.length];
       plan.rows.push({ token, position, slot });
+      sequence.computed++;
     }
-    sequence.computed += count;
   }
 
   #append(sequence: Sequence, sampled: SampledRow): void {
     const { id, request, generated, promptLogprobs } = sequence;
     if (request.promptLogprobs && generated.length === 0) {
-      this.emit(id, { type: "prompt", logprobs: promptLogprobs });
+      this.listener.onEvent(id, { type: "prompt", logprobs: promptLogprobs });
     }
     generated.push(sampled.id);
     const { logprob, processedLogprob, top, processedTop } = sampled;
@@ -165,7 +177,7 @@ export class Scheduler {
     if (generated.length >= request.maxNewTokens) event.finish = "length";
     else if (request.stopTokens.includes(sampled.id)) event.finish = "stop_token";
     if (event.finish) this.#finish(sequence);
-    this.emit(id, event);
+    this.listener.onEvent(id, event);
   }
 
   #finish(sequence: Sequence): void {

@@ -16,8 +16,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { actOrderPermutation, samePermutation } from "./checkpoint/act_order.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { type FalconTensors, type Linear, type Norm } from "./checkpoint/falcon_tensors.ts";
-import { toFloat16Bits } from "./checkpoint/floats.ts";
-import { createSlices, type LinearWeights, type Slice, Uploader } from "./linear.ts";
+import { createSlices, halves, type LinearWeights, type Slice, Uploader } from "./linear.ts";
 
 export interface NormWeights {
   weight: GPUBuffer; // (hidden)
@@ -136,7 +135,7 @@ async function loadEmbedding(uploader: Uploader, { embedding }: FalconTensors): 
     const start = first * rowBytes;
     const end = (first + count) * rowBytes;
     for await (const { bytes, offset } of checkpoint.chunks(embedding, chunk, start, end)) {
-      const half = toFloat16Bits(bytes, embedding.dtype);
+      const half = halves(embedding, bytes);
       const at = ((offset - start) / rowBytes) * hidden * 2;
       gpu.device.queue.writeBuffer(buffer, at, half);
       await uploader.sent(bytes.byteLength);

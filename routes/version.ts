@@ -1,2 +1,2 @@
-/** The version that `GET /info` and `--help` report. */
+/** The version that `GET /info` reports. */
 export const VERSION = "0.1.0";

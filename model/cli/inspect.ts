@@ -4,73 +4,65 @@
  * Knows its flags and the model's forward pass. Knows no tokenizer, so that it works with
  * checkpoints that have none.
  */
-import { parseArgs } from "node:util";
-import { type Gpu, GpuError, openGpu } from "../../gpu/device.ts";
+import { type Gpu, openGpu } from "../../gpu/device.ts";
 import { readOnce } from "../../gpu/readback.ts";
-import { CheckpointError } from "../checkpoint/error.ts";
+import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { Falcon } from "../falcon.ts";
+import { Arguments, type FlagKinds, UsageError, wrong } from "./arguments.ts";
 
 export const help = `Print what the model computes for some tokens, as one JSON object.
 
-  deno task inspect --model DIR --tokens 1,2,3 [--steps 16]
+Usage: deno task inspect --model DIR --tokens 1,2,3 [flags]
 
   --model DIR          a GPTQ Falcon checkpoint (or the variable MODEL)
   --tokens IDS         token ids, separated by commas
   --steps N            greedy tokens to add (default 0)
   --chunk N            prompt tokens computed in one step, at most
   --max-binding BYTES  use smaller GPU bindings than the adapter allows
+  --help               this text
 
-The object holds "logits" (of the last position, all of them), "greedy" (ids) and "adapter".`;
+The object holds "logits" (of the last position, all of them), "greedy" (ids) and "adapter".
 
-interface Arguments {
+Exit code: 0; 1 if the model cannot be used; 2 for wrong arguments.
+`;
+
+const FLAGS: FlagKinds = {
+  model: { value: "DIR" },
+  tokens: { value: "IDS" },
+  steps: { value: "N" },
+  chunk: { value: "N" },
+  "max-binding": { value: "BYTES" },
+};
+
+interface Order {
   model: string;
   tokens: number[];
   steps: number;
   chunk: number | undefined;
-  maxBinding: number | undefined;
+  maxBindingBytes: number | undefined;
 }
 
-export async function run(args: string[]): Promise<number> {
-  let wanted: Arguments | undefined;
+/** Returns the exit code. */
+export async function run(argv: string[]): Promise<number> {
   try {
-    wanted = readArguments(args);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n\n${help}`);
-    return 2;
-  }
-  if (!wanted) {
-    console.log(help);
-    return 0;
-  }
-  try {
-    console.log(JSON.stringify(await inspect(wanted)));
+    const order = readOrder(new Arguments(argv, FLAGS));
+    console.log(order === undefined ? help : JSON.stringify(await inspect(order)));
     return 0;
   } catch (error) {
-    const isOurs = error instanceof CheckpointError || error instanceof GpuError ||
-      error instanceof RangeError;
-    if (!isOurs) throw error;
-    console.error(error.message);
-    return 1;
+    console.error(error instanceof Error ? error.message : String(error));
+    return error instanceof UsageError ? 2 : 1;
   }
 }
 
-async function inspect({ model: dir, tokens, steps, chunk, maxBinding }: Arguments) {
-  const gpu = await openGpu(maxBinding === undefined ? {} : { maxBindingBytes: maxBinding });
+async function inspect(order: Order) {
+  await checkTokens(order);
+  const { tokens, steps, chunk, maxBindingBytes } = order;
+  const gpu = await openGpu({ ...(maxBindingBytes !== undefined && { maxBindingBytes }) });
   try {
-    const model = await Falcon.load(gpu, dir, chunk === undefined ? {} : { maxRows: chunk });
-    const { vocabSize } = model.config;
-    const wrong = tokens.find((token) => token >= vocabSize);
-    if (wrong !== undefined) {
-      throw new RangeError(`--tokens should hold ids below ${vocabSize}, found ${wrong}.`);
-    }
-    const total = tokens.length + steps;
-    const { maxPositions } = model.state.limits;
-    if (total > maxPositions) {
-      throw new RangeError(
-        `--tokens and --steps are ${total} in all, the model holds ${maxPositions}.`,
-      );
-    }
-    model.kv.grow(0, total);
+    const model = await Falcon.load(gpu, order.model, {
+      ...(chunk !== undefined && { maxRows: chunk }),
+    });
+    model.kv.grow(0, tokens.length + steps);
     const logits = await prefill(gpu, model, tokens);
     const greedy: number[] = [];
     let last = logits;
@@ -82,6 +74,25 @@ async function inspect({ model: dir, tokens, steps, chunk, maxBinding }: Argumen
     return { logits: [...logits], greedy, adapter: gpu.adapter };
   } finally {
     gpu.close();
+  }
+}
+
+/**
+ * Before gigabytes are loaded.
+ *
+ * @throws {UsageError} for tokens that the model does not have, or more than it holds
+ */
+async function checkTokens({ model, tokens, steps }: Order): Promise<void> {
+  const checkpoint = await openCheckpoint(model);
+  checkpoint.close();
+  const { vocabSize, maxPositions } = checkpoint.config;
+  const unknown = tokens.find((token) => token >= vocabSize);
+  if (unknown !== undefined) throw wrong("tokens", `ids below ${vocabSize}`, `${unknown}`);
+  if (tokens.length + steps > maxPositions) {
+    throw new UsageError(
+      `--tokens and --steps must be ${maxPositions} tokens at most, ` +
+        `found ${tokens.length} and ${steps}.`,
+    );
   }
 }
 
@@ -112,38 +123,29 @@ function argmax(values: Float32Array): number {
   return best;
 }
 
-function readArguments(args: string[]): Arguments | undefined {
-  const { values } = parseArgs({
-    args,
-    options: {
-      model: { type: "string" },
-      tokens: { type: "string" },
-      steps: { type: "string", default: "0" },
-      chunk: { type: "string" },
-      "max-binding": { type: "string" },
-      help: { type: "boolean", short: "h" },
-    },
-  });
-  if (values.help) return undefined;
-  const model = values.model ?? Deno.env.get("MODEL");
-  if (!model) throw new TypeError("--model DIR is needed: the folder of a checkpoint.");
-  const tokens = (values.tokens ?? "").split(",").filter((part) => part.trim() !== "");
-  if (tokens.length === 0) throw new TypeError("--tokens IDS is needed, 1,2,3 say.");
+/** What is asked for, or undefined when it is help. */
+function readOrder(args: Arguments): Order | undefined {
+  if (args.help) return undefined;
+  const [unexpected] = args.positionals;
+  if (unexpected !== undefined) {
+    throw new UsageError(`Expected flags alone, found "${unexpected}". Try --help.`);
+  }
+  const model = args.text("model") ?? Deno.env.get("MODEL");
+  if (!model) throw new UsageError("--model is needed, a checkpoint's folder. Try --help.");
+  const tokens = args.text("tokens");
+  if (tokens === undefined) throw new UsageError("--tokens is needed, such as 1,2,3. Try --help.");
   return {
     model,
-    tokens: tokens.map((token) => wholeNumber("--tokens", token, 0)),
-    steps: wholeNumber("--steps", values.steps, 0),
-    chunk: values.chunk === undefined ? undefined : wholeNumber("--chunk", values.chunk, 1),
-    maxBinding: values["max-binding"] === undefined
-      ? undefined
-      : wholeNumber("--max-binding", values["max-binding"], 1),
+    tokens: readIds(tokens),
+    steps: args.whole("steps", 0, Number.MAX_SAFE_INTEGER) ?? 0,
+    chunk: args.whole("chunk", 1, Number.MAX_SAFE_INTEGER),
+    maxBindingBytes: args.whole("max-binding", 1, Number.MAX_SAFE_INTEGER),
   };
 }
 
-function wholeNumber(flag: string, text: string, least: number): number {
-  const value = Number(text);
-  if (!/^\s*\d+\s*$/.test(text) || value < least) {
-    throw new TypeError(`${flag} should hold whole numbers from ${least}, found "${text}".`);
-  }
-  return value;
+function readIds(text: string): number[] {
+  return text.split(",").map((part) => {
+    if (!/^\s*\d+\s*$/.test(part)) throw wrong("tokens", "token ids such as 1,2,3", part);
+    return Number(part);
+  });
 }

@@ -1,22 +1,30 @@
 import { storageFrom } from "../../gpu/buffer.ts";
-import { gatherRows } from "../../kernels/gather_rows.ts";
-import { assertSame, poisoned, randomFloats, readFloats, runPass, withGpu } from "../helpers.ts";
+import { finalNorm } from "../../kernels/final_norm.ts";
+import { assertNmse, assertSame, poisoned, readFloats, runPass, withGpu } from "../helpers.ts";
+import { EPSILON, NORM_CASES, normRows } from "./norm_rows.ts";
 
-Deno.test("gather_rows: rows in any order, some twice, of any width", () =>
-  withGpu(async (gpu) => {
-    const picked = [6, 0, 3, 3, 1];
-    for (const width of [1, 63, 64, 65, 192]) {
-      const x = randomFloats(7 * width, width);
-      // One row more than is picked: it must stay as it was.
-      const out = poisoned(gpu, "out", (picked.length + 1) * width);
-      const call = (await gatherRows(gpu, width)).bind({
-        x: storageFrom(gpu, "x", x),
-        picked: storageFrom(gpu, "picked", new Uint32Array(picked)),
-        out,
-      });
-      runPass(gpu, (pass) => call.dispatch(pass, picked.length));
-      const expected = picked.flatMap((row) => [...x.subarray(row * width, (row + 1) * width)]);
-      const untouched = new Array<number>(width).fill(NaN);
-      assertSame(await readFloats(gpu, out), [...expected, ...untouched], `width ${width}`);
-    }
-  }));
+for (const norm of NORM_CASES) {
+  Deno.test(`final_norm: ${norm.what}, picked in any order, some twice`, () =>
+    withGpu(async (gpu) => {
+      const picked = [6, 0, 3, 3, 1];
+      for (const hidden of norm.hiddens) {
+        const { x, weight, bias, normed } = normRows(norm, 7, hidden);
+        // One row more than is picked: it must stay as it was.
+        const y = poisoned(gpu, "y", (picked.length + 1) * hidden);
+        const call = (await finalNorm(gpu, hidden, EPSILON)).bind({
+          x: storageFrom(gpu, "x", x),
+          picked: storageFrom(gpu, "picked", new Uint32Array(picked)),
+          weight: storageFrom(gpu, "weight", weight),
+          bias: storageFrom(gpu, "bias", bias),
+          y,
+        });
+        runPass(gpu, (pass) => call.dispatch(pass, picked.length));
+        const found = await readFloats(gpu, y);
+        const rows = found.subarray(0, picked.length * hidden);
+        const expected = picked.flatMap((row) => [...normed[row]]);
+        assertNmse(rows, expected, norm.limit, `${norm.what}, hidden ${hidden}`);
+        const untouched = new Array<number>(hidden).fill(NaN);
+        assertSame(found.subarray(rows.length), untouched, `behind the last, hidden ${hidden}`);
+      }
+    }));
+}

@@ -4,53 +4,77 @@ import { checkProduct } from "./gptq_matrix.ts";
 /** Around the tile of 64 rows: one row, one short, full, one over, and two tiles and a bit. */
 const ROWS = [1, 63, 64, 65, 130];
 
+/** Neither a multiple of the tile of 128; with gelu the outputs are chunks of 32. */
+const SHAPES = [
+  { epilogue: "store", outFeatures: 200 },
+  { epilogue: "add", outFeatures: 200 },
+  { epilogue: "gelu", outFeatures: 224 },
+] as const;
+
 for (const bits of [4, 8]) {
   Deno.test(`gptq_gemm: ${bits} bits, every group size, a short last group, rows around a tile`, () =>
     withGpu(async (gpu) => {
       let turn = 0;
       for (const inFeatures of [192, 320]) { // 1.5 and 2.5 groups of 128
         for (const groupSize of [32, 64, 128, inFeatures]) {
-          const shape = {
+          await checkProduct(gpu, "gptq_gemm", {
             bits,
             inFeatures,
             outFeatures: 72,
             groupSize,
             epilogue: "store",
-          } as const;
-          const rows = ROWS[turn++ % ROWS.length];
-          await checkProduct(gpu, "gptq_gemm", { ...shape, rows, slices: [[0, 72]] });
+            rows: ROWS[turn++ % ROWS.length],
+            slices: [[0, 72]],
+          });
         }
       }
     }));
 
   Deno.test(`gptq_gemm: ${bits} bits, every epilogue, outputs in slices`, () =>
     withGpu(async (gpu) => {
-      for (const epilogue of ["store", "gelu", "add"] as const) {
-        const shape = { bits, inFeatures: 192, outFeatures: 200, groupSize: 128, epilogue };
+      for (const { epilogue, outFeatures } of SHAPES) {
+        const shape = { bits, inFeatures: 192, outFeatures, groupSize: 128, epilogue };
+        const gelu = epilogue === "gelu";
         // All of it; in three pieces; with a gap before, between and after.
-        await checkProduct(gpu, "gptq_gemm", { ...shape, rows: 65, slices: [[0, 200]] });
+        await checkProduct(gpu, "gptq_gemm", { ...shape, rows: 65, slices: [[0, outFeatures]] });
         await checkProduct(gpu, "gptq_gemm", {
           ...shape,
           rows: 63,
-          slices: [[0, 72], [72, 120], [192, 8]],
+          slices: gelu ? [[0, 64], [64, 128], [192, 32]] : [[0, 72], [72, 120], [192, 8]],
         });
-        await checkProduct(gpu, "gptq_gemm", { ...shape, rows: 3, slices: [[8, 40], [56, 136]] });
+        await checkProduct(gpu, "gptq_gemm", {
+          ...shape,
+          rows: 3,
+          slices: gelu ? [[32, 32], [96, 96]] : [[8, 40], [56, 136]],
+        });
+      }
+    }));
+
+  Deno.test(`gptq_gemm: ${bits} bits, weights, zeros and inputs at the ends of their ranges`, () =>
+    withGpu(async (gpu) => {
+      for (const epilogue of ["store", "add"] as const) {
+        const shape = { bits, inFeatures: 192, outFeatures: 72, groupSize: 128, epilogue };
+        const slices: [number, number][] = [[0, 72]];
+        await checkProduct(gpu, "gptq_gemm", { ...shape, rows: 67, slices, extreme: true });
+      }
+    }));
+
+  Deno.test(`gptq_gemm: ${bits} bits, the full model's inner dimensions`, () =>
+    withGpu(async (gpu) => {
+      for (const inFeatures of [4544, 18176]) {
+        const shape = { bits, inFeatures, groupSize: 128, rows: 5 };
+        await checkProduct(gpu, "gptq_gemm", {
+          ...shape,
+          outFeatures: 24,
+          epilogue: "store",
+          slices: [[0, 24]],
+        });
+        await checkProduct(gpu, "gptq_gemm", {
+          ...shape,
+          outFeatures: 64,
+          epilogue: "gelu",
+          slices: [[32, 32]],
+        });
       }
     }));
 }
-
-Deno.test("gptq_gemm: the full model's inner dimensions", () =>
-  withGpu(async (gpu) => {
-    const shape = { outFeatures: 24, groupSize: 128, epilogue: "store" } as const;
-    for (const inFeatures of [4544, 18176]) {
-      for (const bits of [4, 8]) {
-        await checkProduct(gpu, "gptq_gemm", {
-          ...shape,
-          bits,
-          inFeatures,
-          rows: 5,
-          slices: [[0, 24]],
-        });
-      }
-    }
-  }));

@@ -23,6 +23,7 @@ import {
   shuffled,
   withGpu,
 } from "../helpers.ts";
+import { packChunks, unpackChunks } from "./chunks.ts";
 
 type Words = Uint32Array<ArrayBuffer>;
 
@@ -104,9 +105,11 @@ for (const bits of [4, 8]) {
           const expected: number[] = [];
           for (let n = 0; n < count; n++) {
             for (let k = 0; k < inFeatures; k++) {
-              // Ours: a byte an input, or 4 inputs in the low halves of 4 bytes and 4 in the high.
-              const byte = n * perOutput + (bits === 8 ? k : Math.floor(k / 8) * 4 + k % 4);
-              found.push(bits === 8 || k % 8 < 4 ? bytes[byte] % 2 ** bits : bytes[byte] >> 4);
+              // Ours: a byte an input, less 128, or 4 inputs in the low halves of 4 bytes and 4 in
+              // the high.
+              const byte = bytes[n * perOutput + (bits === 8 ? k : Math.floor(k / 8) * 4 + k % 4)];
+              if (bits === 8) found.push((byte < 128 ? byte : byte - 256) + 128);
+              else found.push(k % 8 < 4 ? byte % 16 : byte >> 4);
               expected.push(field(qweight, bits, columns[first + n], outFeatures, perm[k]));
             }
           }
@@ -128,7 +131,10 @@ for (const bits of [4, 8]) {
       const qweight = randomWords(inFeatures * bits / 32 * outFeatures, 4);
       const qzeros = randomWords(groups * outFeatures * bits / 32, 5);
       const scales = new Float16Array(randomFloats(groups * outFeatures, 6, 2 ** -bits));
-      const x = randomFloats(inFeatures, 7);
+      // Chunks hold inputs as the matrix keeps them: sorted input i comes from perm[i].
+      const chunks = packChunks(randomFloats(inFeatures, 7));
+      const x = new Float64Array(inFeatures);
+      unpackChunks(chunks, "x").values.forEach((value, i) => x[perm[i]] = value);
 
       const expected = new Float64Array(outFeatures);
       for (let k = 0; k < inFeatures; k++) {
@@ -153,7 +159,7 @@ for (const bits of [4, 8]) {
       });
       const y = poisoned(gpu, "y", outFeatures);
       const call = (await gptqGemv(gpu, { ...shape, groupSize, epilogue: "store" })).bind({
-        x: storageFrom(gpu, "x", Float32Array.from(perm, (k) => x[k])),
+        x: storageFrom(gpu, "x", chunks),
         weight: await repack(gpu, { ...shape, perm, columns }, qweight, [0, outFeatures], 9),
         groups: storageFrom(gpu, "groups", packed),
         bias: storageBuffer(gpu, "bias", outFeatures * 4),
@@ -161,8 +167,8 @@ for (const bits of [4, 8]) {
         slice: uniformFrom(gpu, "slice", new Uint32Array([0, outFeatures])),
       });
       runPass(gpu, (pass) => call.dispatch(pass, outFeatures, 1));
-      // Sums of 320 products in f32; see gptq_matrix.ts.
-      assertNmse(await readFloats(gpu, y), expected, 2e-12, `${bits} bits`);
+      // Whole numbers, and ten partial sums in f32: see gptq_matrix.ts.
+      assertNmse(await readFloats(gpu, y), expected, 1e-13, `${bits} bits`);
     }));
 }
 
@@ -186,7 +192,7 @@ Deno.test("packGroups: scales and zeros, transposed and in the columns' order", 
   assert.deepEqual([...packed.keys()].map((i) => bits[2 * i]), scales);
 });
 
-Deno.test("packGroups: 8-bit zeros reach 256; gptq_v2 stores them as they are", () => {
+Deno.test("packGroups: 8-bit zeros reach 256, less 128; gptq_v2 stores them as they are", () => {
   const input = {
     bits: 8,
     groups: 1,
@@ -197,6 +203,6 @@ Deno.test("packGroups: 8-bit zeros reach 256; gptq_v2 stores them as they are", 
   };
   const zeros = (zeroOffset: number) =>
     [...new Float16Array(packGroups({ ...input, zeroOffset }).buffer)].filter((_, i) => i % 2);
-  assert.deepEqual(zeros(1), [1, 128, 129, 256]);
-  assert.deepEqual(zeros(0), [0, 127, 128, 255]);
+  assert.deepEqual(zeros(1), [-127, 0, 1, 128]);
+  assert.deepEqual(zeros(0), [-128, -1, 0, 127]);
 });

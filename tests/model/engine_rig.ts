@@ -1,0 +1,80 @@
+/** What the engine's tests share: an engine of its own for each test, and its answers collected. */
+import assert from "node:assert/strict";
+import {
+  type Engine,
+  EngineError,
+  type EngineErrorCode,
+  type GenerateRequest,
+  type TokenEvent,
+} from "../../model/engine.ts";
+import { type LocalEngineOptions, startLocalEngine } from "../../model/local_engine.ts";
+import { committedGolden } from "../golden.ts";
+import { request } from "./fake_model.ts";
+
+export { request } from "./fake_model.ts";
+
+export type GeneratedToken = Extract<TokenEvent, { type: "token" }>;
+
+export interface Answer {
+  prompt: (number | null)[] | undefined;
+  tokens: GeneratedToken[];
+  ids: number[];
+}
+
+/** Starts an engine on a committed golden, or whatever `options` says. */
+export function start(options: Partial<LocalEngineOptions> = {}): Engine {
+  return startLocalEngine({ model: committedGolden("q4-g64-act"), queueLimit: 8, ...options });
+}
+
+/** Runs `body` with an engine that is ready, and closes it. */
+export async function withEngine(
+  options: Partial<LocalEngineOptions>,
+  body: (engine: Engine) => Promise<void>,
+): Promise<void> {
+  const engine = start(options);
+  try {
+    await engine.ready;
+    await body(engine);
+  } finally {
+    await engine.close();
+  }
+}
+
+/** Reads an answer to its end. */
+export async function answer(
+  engine: Engine,
+  changes: Partial<GenerateRequest> = {},
+  signal?: AbortSignal,
+): Promise<Answer> {
+  const tokens: GeneratedToken[] = [];
+  let prompt: Answer["prompt"];
+  for await (const event of engine.generate(request(changes), signal)) {
+    if (event.type === "token") tokens.push(event);
+    else {
+      assert.equal(tokens.length, 0, "the prompt's log-probabilities come first");
+      prompt = event.logprobs;
+    }
+  }
+  tokens.slice(0, -1).forEach(({ finish }) => assert.equal(finish, undefined));
+  assert.notEqual(tokens.at(-1)!.finish, undefined);
+  return { prompt, tokens, ids: tokens.map(({ id }) => id) };
+}
+
+/** Asserts that `promise` rejects with an EngineError of that code; its message. */
+export async function refused(
+  promise: Promise<unknown>,
+  code: EngineErrorCode,
+): Promise<string> {
+  const error = await promise.then(
+    () => assert.fail(`expected to be refused as "${code}"`),
+    (error: unknown) => error,
+  );
+  assert(error instanceof EngineError, `expected an EngineError, found ${error}`);
+  assert.equal(error.code, code);
+  return error.message;
+}
+
+/** Waits until `condition` holds; a test that waits for ever is ended by whoever runs it. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+}

@@ -1,0 +1,71 @@
+/** The activations: how many rows fit, and what the kernels are told of a step. */
+import assert from "node:assert/strict";
+import type { Gpu } from "../../gpu/device.ts";
+import type { FalconConfig } from "../../model/config.ts";
+import { rowsThatFit, State } from "../../model/state.ts";
+import { readOnce } from "../../gpu/readback.ts";
+import { withGpu } from "../helpers.ts";
+
+const FALCON_7B: FalconConfig = {
+  hiddenSize: 4544,
+  layers: 32,
+  heads: 71,
+  headDim: 64,
+  ffnSize: 18176,
+  vocabSize: 65024,
+  layerNormEpsilon: 1e-5,
+  ropeTheta: 10000,
+  maxPositions: 2048,
+  bosTokenId: 11,
+  eosTokenId: 11,
+};
+
+const SMALL = { ...FALCON_7B, hiddenSize: 192, heads: 3, ffnSize: 768, vocabSize: 512 };
+
+async function words(gpu: Gpu, buffer: GPUBuffer, count: number): Promise<number[]> {
+  return [...new Uint32Array(await readOnce(gpu, buffer, count * 4))];
+}
+
+Deno.test("as many rows fit as a binding holds of the widest activation, and at least one", () => {
+  const fitting = (maxBindingBytes: number, wanted: number) =>
+    rowsThatFit({ maxBindingBytes } as Gpu, FALCON_7B, wanted);
+  const mebibyte = 2 ** 20;
+  assert.equal(fitting(128 * mebibyte, 256), 256);
+  assert.equal(fitting(10 * 18176 * 4, 256), 10);
+  assert.equal(fitting(10 * 18176 * 4 - 1, 256), 9);
+  assert.equal(fitting(1, 256), 1);
+});
+
+Deno.test("every activation has room for the rows of a step", () =>
+  withGpu((gpu) => {
+    const state = new State(gpu, SMALL, { maxRows: 10, maxPicks: 3, maxPositions: 2048 });
+    const floats = (buffer: GPUBuffer) => buffer.size / 4;
+    assert.equal(floats(state.rows), 10 * 4);
+    assert.equal(floats(state.x), 10 * 192);
+    assert.equal(floats(state.qkv), 10 * 5 * 64);
+    assert.equal(floats(state.q), 10 * 192);
+    assert.equal(floats(state.final), 3 * 192);
+    assert.equal(floats(state.logits), 3 * 512);
+    // Twenty words for 32 numbers of two bytes.
+    assert.equal(floats(state.ffn), 10 * 768 / 32 * 20);
+    // Eight rows may be split in runs of 64 keys: 32 runs of 2048.
+    assert.equal(floats(state.partial), 8 * 32 * 3 * 66);
+    return Promise.resolve();
+  }));
+
+Deno.test("a step uploads its rows, and splits the keys of few rows only", () =>
+  withGpu(async (gpu) => {
+    const state = new State(gpu, SMALL, { maxRows: 16, maxPicks: 3, maxPositions: 2048 });
+    const tableWidth = 64;
+    const few = [
+      { token: 7, position: 128, slot: 0 },
+      { token: 9, position: 3, slot: 2 },
+    ];
+    assert.equal(state.upload(few, [1, 0], tableWidth), 3);
+    assert.deepEqual(await words(gpu, state.rows, 8), [7, 128, 0, 0, 9, 3, 128, 2]);
+    assert.deepEqual(await words(gpu, state.picked, 2), [1, 0]);
+    assert.equal(state.upload([{ token: 1, position: 127, slot: 0 }], [], tableWidth), 2);
+    assert.deepEqual(await words(gpu, state.picked, 2), [1, 0]);
+    const many = Array.from({ length: 9 }, (_, i) => ({ token: 1, position: 2039 + i, slot: 0 }));
+    assert.equal(state.upload(many, [8], tableWidth), 1);
+  }));
