@@ -33,10 +33,12 @@ interface Loaded {
 }
 
 let loaded: Loaded | undefined;
+let closing = false;
 let wake = () => {};
 
 scope.onmessage = ({ data }) => {
   if (data.type === "load") load(data.options, new Float64Array(data.counters));
+  else if (data.type === "close") closing = true;
   else if (data.type === "cancel") loaded?.scheduler.cancel(data.id);
   else if (data.type === "generate" && loaded) admit(loaded, data.id, data.request);
   publish();
@@ -52,7 +54,10 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
     const model = await Falcon.load(gpu, dir, {
       slots: SLOTS,
       ...(kvBytes !== undefined && { kvBytes }),
-      onProgress: (done, total) => post({ type: "progress", done, total }),
+      onProgress: (done, total) => {
+        if (closing) throw new Error("closed while loading");
+        post({ type: "progress", done, total });
+      },
     });
     const runner = await Runner.create(model, SLOTS);
     const { maxRows, maxPicks } = model.state.limits;
@@ -60,8 +65,9 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
     loaded = { gpu, model, runner, scheduler, counters };
   } catch (error) {
     const message = await reasonOf(error, gpu);
-    post({ type: "unloadable", message, isCheckpoint: error instanceof CheckpointError });
     gpu?.close();
+    post({ type: "unloadable", message, isCheckpoint: error instanceof CheckpointError });
+    if (closing) post({ type: "closed" });
     return;
   }
   publish();
@@ -71,8 +77,8 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
   run(loaded).catch(async (error) => post({ type: "lost", reason: await reasonOf(error, gpu) }));
 }
 
-async function run({ gpu, runner, scheduler }: Loaded): Promise<never> {
-  for (;;) {
+async function run({ gpu, runner, scheduler }: Loaded): Promise<void> {
+  while (!closing) {
     const plan = scheduler.plan();
     if (plan) {
       const sampled = await runner.step(plan);
@@ -83,6 +89,9 @@ async function run({ gpu, runner, scheduler }: Loaded): Promise<never> {
       publish();
     } else await new Promise<void>((resolve) => wake = resolve);
   }
+  // Some drivers crash a process that ends with a device still open on another thread.
+  gpu.close();
+  post({ type: "closed" });
 }
 
 const { port1, port2 } = new MessageChannel();

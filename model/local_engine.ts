@@ -59,6 +59,9 @@ class Stream {
   }
 }
 
+/** How long a worker may take to give the GPU back. */
+const CLOSE_MILLISECONDS = 5000;
+
 class LocalEngine implements Engine {
   readonly ready: Promise<EngineInfo>;
   readonly lost: Promise<string>;
@@ -71,6 +74,7 @@ class LocalEngine implements Engine {
   #options: LocalEngineOptions;
   #ready = Promise.withResolvers<EngineInfo>();
   #lost = Promise.withResolvers<string>();
+  #closed = Promise.withResolvers<void>();
   #idle: (() => void)[] = [];
 
   constructor(options: LocalEngineOptions) {
@@ -136,10 +140,16 @@ class LocalEngine implements Engine {
     if (this.#streams.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    const wasOver = this.#isOver;
     this.#end("closed", "The engine is closed.");
+    if (!wasOver) {
+      this.#send({ type: "close" });
+      const patience = setTimeout(this.#closed.resolve, CLOSE_MILLISECONDS);
+      await this.#closed.promise;
+      clearTimeout(patience);
+    }
     this.#worker.terminate();
-    return Promise.resolve();
   }
 
   get #isOver(): boolean {
@@ -159,6 +169,7 @@ class LocalEngine implements Engine {
   }
 
   #receive(message: FromWorker): void {
+    if (message.type === "closed") this.#closed.resolve();
     if (this.#isOver) return;
     switch (message.type) {
       case "progress":

@@ -17,7 +17,9 @@ export interface LoadOptions {
 export type ToWorker =
   | { type: "load"; options: LoadOptions; counters: SharedArrayBuffer }
   | { type: "generate"; id: number; request: GenerateRequest }
-  | { type: "cancel"; id: number };
+  | { type: "cancel"; id: number }
+  /** Give the GPU back; "closed" answers. */
+  | { type: "close" };
 
 export type FromWorker =
   | { type: "progress"; done: number; total: number }
@@ -26,7 +28,8 @@ export type FromWorker =
   | { type: "unloadable"; message: string; isCheckpoint: boolean }
   | { type: "event"; id: number; event: TokenEvent }
   | { type: "refused"; id: number; code: EngineErrorCode; message: string }
-  | { type: "lost"; reason: string };
+  | { type: "lost"; reason: string }
+  | { type: "closed" };
 
 /** Places in the shared counters: the worker writes, the HTTP thread reads at any time. */
 export const COUNTERS = { running: 0, waiting: 1, rows: 2, blocksUsed: 3, blocksTotal: 4 } as const;
