@@ -21,7 +21,7 @@ import { rotaryAngles, rotaryAppend } from "../kernels/rotary_append.ts";
 import type { FalconConfig } from "./config.ts";
 import { BLOCK_TOKENS, type KvCache } from "./kv_cache.ts";
 import { multiplier, type Multiply } from "./multiply.ts";
-import type { Row, State } from "./state.ts";
+import type { Row, State, StepShape } from "./state.ts";
 import type { FalconWeights, LayerWeights } from "./weights.ts";
 
 type Rows = BoundKernel<[rows: number]>;
@@ -90,14 +90,16 @@ export class Forward {
     );
   }
 
-  /**
-   * Uploads a step and encodes it: new keys and values go to the cache, and `state.logits` row i
-   * gets the logits of row `picks[i]`.
-   */
-  encode(pass: GPUComputePassEncoder, rows: readonly Row[], picks: readonly number[]): void {
-    const n = rows.length;
-    const splits = this.state.upload(rows, picks, this.kv.tableWidth);
+  /** Says which rows the next step computes and which of them want logits. */
+  upload(rows: readonly Row[], picks: readonly number[]): StepShape {
+    return this.state.upload(rows, picks, this.kv.tableWidth);
+  }
 
+  /**
+   * Encodes a step of that shape, before or after its rows are uploaded: new keys and values go to
+   * the cache, and `state.logits` row i gets the logits of the i-th pick.
+   */
+  encode(pass: GPUComputePassEncoder, { rows: n, picks, splits }: StepShape): void {
     for (const slice of this.embed) slice.dispatch(pass, n);
     for (const layer of this.layers) {
       layer.normForQkv.dispatch(pass, n);
@@ -111,9 +113,9 @@ export class Forward {
       layer.combine.dispatch(pass, n);
       layer.dense(pass, n);
     }
-    if (picks.length === 0) return;
-    this.finalNorm.dispatch(pass, picks.length);
-    for (const { kernel, count } of this.head) kernel.dispatch(pass, count, picks.length);
+    if (picks === 0) return;
+    this.finalNorm.dispatch(pass, picks);
+    for (const { kernel, count } of this.head) kernel.dispatch(pass, count, picks);
   }
 }
 

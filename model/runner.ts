@@ -1,17 +1,31 @@
 /**
  * One step on the GPU: rows in, sampled tokens out.
  *
- * Knows the forward pass and the sampler and that one submit and one read back make a step. Knows
- * no queue and no request.
+ * Knows the forward pass and the sampler, that one submit and one read back make a step, and that
+ * the commands of the next one can be encoded while the GPU works. Knows no queue and no request.
  */
 import { Readback } from "../gpu/readback.ts";
 import { type Falcon, settle } from "./falcon.ts";
-import { type SampledRow, Sampler } from "./sampler.ts";
+import { type Needs, type SampledRow, Sampler } from "./sampler.ts";
 import type { Plan } from "./scheduler.ts";
+import type { StepShape } from "./state.ts";
+
+/** All that the commands of a step depend on. */
+interface Work {
+  shape: StepShape;
+  /** What the rows with logits need to be sampled. */
+  needs: Needs;
+}
+
+const NO_NEEDS: Needs = { passes: 0, draw: false, lists: false };
+
+/** Commands kept for steps that did not come; the oldest goes first. */
+const MOST_PREPARED = 4;
 
 export class Runner {
   /** Token rows computed so far. */
   rows = 0;
+  #prepared = new Map<string, GPUCommandBuffer>();
 
   private constructor(
     private readonly model: Falcon,
@@ -39,22 +53,47 @@ export class Runner {
    * @throws {GpuError} when the GPU reported an error.
    */
   async step(plan: Plan): Promise<SampledRow[]> {
-    const { device } = this.model.gpu;
+    const { forward, gpu } = this.model;
     const { rows, picks, samples, starts } = plan;
     for (const { slot, prompt } of starts) this.sampler.reset(slot, prompt);
-    const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    this.model.forward.encode(pass, rows, picks);
-    if (samples.length > 0) {
-      this.sampler.upload(samples);
-      this.sampler.encode(pass, samples.length);
-    }
-    pass.end();
-    if (samples.length > 0) this.sampler.copyResults(encoder, this.readback);
-    device.queue.submit([encoder.finish()]);
+    const shape = forward.upload(rows, picks);
+    const needs = samples.length > 0 ? this.sampler.upload(samples) : NO_NEEDS;
+    gpu.device.queue.submit([this.#commands({ shape, needs })]);
+    this.#prepareNext(plan, needs);
     // Waiting also where nothing was sampled keeps a cancelled prompt from running on.
     const results = await this.readback.read(this.sampler.resultBytes);
     this.rows += rows.length;
     return samples.length > 0 ? this.sampler.parse(results, samples) : [];
+  }
+
+  /** Takes the commands prepared for this work, or encodes them. */
+  #commands(work: Work): GPUCommandBuffer {
+    const key = JSON.stringify(work);
+    const commands = this.#prepared.get(key) ?? this.#encode(work);
+    this.#prepared.delete(key);
+    return commands;
+  }
+
+  /** After a step that chose tokens comes, most often, one that decodes them. */
+  #prepareNext({ rows, samples }: Plan, needs: Needs): void {
+    const chosen = samples.filter(({ forced }) => forced === undefined).length;
+    if (chosen === 0 || chosen < samples.length) return;
+    const longest = rows.reduce((most, { position }) => Math.max(most, position), 0) + 2;
+    const work = { shape: this.model.state.shapeOf(chosen, chosen, longest), needs };
+    const key = JSON.stringify(work);
+    if (this.#prepared.has(key)) return;
+    this.#prepared.set(key, this.#encode(work));
+    const [oldest] = this.#prepared.keys();
+    if (this.#prepared.size > MOST_PREPARED) this.#prepared.delete(oldest);
+  }
+
+  #encode({ shape, needs }: Work): GPUCommandBuffer {
+    const encoder = this.model.gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    this.model.forward.encode(pass, shape);
+    if (shape.picks > 0) this.sampler.encode(pass, shape.picks, 0, needs);
+    pass.end();
+    if (shape.picks > 0) this.sampler.copyResults(encoder, this.readback);
+    return encoder.finish();
   }
 }

@@ -14,10 +14,10 @@ import type { Readback } from "../gpu/readback.ts";
 import { readResult, type Result, RESULT_BYTES } from "../kernels/choose.ts";
 import { chunksOf, MAX_VOCAB, STATE_BYTES } from "../kernels/sampling_state.ts";
 import { HISTOGRAM_BYTES, powersOfTwo } from "../kernels/truncate.ts";
-import type { SampleRow } from "./sample_row.ts";
+import type { Needs, SampleRow } from "./sample_row.ts";
 import { SamplingStep } from "./sampling_step.ts";
 
-export type { SampleRow } from "./sample_row.ts";
+export type { Needs, SampleRow } from "./sample_row.ts";
 
 /** A row's token and log-probabilities, natural ones. */
 export type SampledRow = Result;
@@ -91,16 +91,17 @@ export class Sampler {
   }
 
   /** Says what the rows of a step ask for, from the next submit on; row i is row i of the logits. */
-  upload(rows: readonly SampleRow[], step = 0): void {
-    this.steps[step].upload(rows);
+  upload(rows: readonly SampleRow[], step = 0): Needs {
+    return this.steps[step].upload(rows);
   }
 
   /**
-   * Encodes a step of as many rows as were uploaded. Rows that choose a token have slots of their
+   * Encodes a step of as many rows as were uploaded, or, given what they will need, of rows that are
+   * uploaded before the submit. Rows that choose a token have slots of their
    * own; it is counted and written to `sampled` before anything encoded later.
    */
-  encode(pass: GPUComputePassEncoder, rows: number, step = 0): void {
-    this.steps[step].encode(pass, rows);
+  encode(pass: GPUComputePassEncoder, rows: number, step = 0, needs?: Needs): void {
+    this.steps[step].encode(pass, rows, needs);
   }
 
   /** Encodes the copy of a step's results to its place, `step * resultBytes`. */

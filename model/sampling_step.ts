@@ -54,22 +54,23 @@ export class SamplingStep {
     return new SamplingStep(gpu, rows, parameters, kernels, results);
   }
 
-  upload(rows: readonly SampleRow[]): void {
+  upload(rows: readonly SampleRow[]): Needs {
     this.#needs = this.rows.write(rows);
     this.gpu.device.queue.writeBuffer(this.parameters, 0, this.rows.bytes);
+    return this.#needs;
   }
 
-  encode(pass: GPUComputePassEncoder, rows: number): void {
+  encode(pass: GPUComputePassEncoder, rows: number, needs = this.#needs): void {
     const { kernels } = this;
     kernels.penalize.dispatch(pass, rows);
     kernels.summarize.dispatch(pass, rows);
-    for (let i = 0; i < this.#needs.passes; i++) {
+    for (let i = 0; i < needs.passes; i++) {
       kernels.truncate.dispatch(pass, rows);
       kernels.narrow.dispatch(pass, rows);
     }
-    if (this.#needs.draw) kernels.draw.dispatch(pass, rows);
+    if (needs.draw) kernels.draw.dispatch(pass, rows);
     kernels.choose.dispatch(pass, rows);
-    if (this.#needs.lists) kernels.topTokens.dispatch(pass, rows);
+    if (needs.lists) kernels.topTokens.dispatch(pass, rows);
   }
 }
 

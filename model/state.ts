@@ -17,6 +17,15 @@ export interface Row {
   slot: number;
 }
 
+/** All that the commands of a step depend on; the numbers they work on are uploaded apart. */
+export interface StepShape {
+  rows: number;
+  /** Rows whose logits are wanted. */
+  picks: number;
+  /** Runs that the keys of the longest row are cut in. */
+  splits: number;
+}
+
 /** Few rows split their keys over workgroups; many rows fill the GPU without. */
 export const FEW_ROWS = 8;
 const KEYS_PER_SPLIT = 64;
@@ -69,22 +78,28 @@ export class State {
     this.attentionStep = uniformFrom(gpu, "attention step", new Uint32Array(4));
   }
 
-  /**
-   * Uploads what a step is about: its rows, and which of them want logits.
-   *
-   * @returns how many runs the keys of the longest row are split in.
-   */
-  upload(rows: readonly Row[], picks: readonly number[], tableWidth: number): number {
+  /** The work of a step whose longest sequence will hold `longest` tokens. */
+  shapeOf(rows: number, picks: number, longest: number): StepShape {
+    return { rows, picks, splits: Math.ceil(longest / this.#run(rows)) };
+  }
+
+  /** Uploads what a step is about: its rows, and which of them want logits. */
+  upload(rows: readonly Row[], picks: readonly number[], tableWidth: number): StepShape {
     const { queue } = this.gpu.device;
     const words = rows.flatMap((r) => [r.token, r.position, r.slot * tableWidth, r.slot]);
     const longest = rows.reduce((most, row) => Math.max(most, row.position), 0) + 1;
-    const run = rows.length <= FEW_ROWS ? KEYS_PER_SPLIT : this.limits.maxPositions;
-    const splits = Math.ceil(longest / run);
+    const shape = this.shapeOf(rows.length, picks.length, longest);
+    const attentionStep = [this.#run(rows.length), shape.splits];
     queue.writeBuffer(this.rows, 0, new Uint32Array(words));
     queue.writeBuffer(this.rowCount, 0, new Uint32Array([rows.length]));
-    queue.writeBuffer(this.attentionStep, 0, new Uint32Array([run, splits]));
+    queue.writeBuffer(this.attentionStep, 0, new Uint32Array(attentionStep));
     if (picks.length > 0) queue.writeBuffer(this.picked, 0, new Uint32Array(picks));
-    return splits;
+    return shape;
+  }
+
+  /** Keys in a run. */
+  #run(rows: number): number {
+    return rows <= FEW_ROWS ? KEYS_PER_SPLIT : this.limits.maxPositions;
   }
 }
 

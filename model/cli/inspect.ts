@@ -110,7 +110,7 @@ async function compute(gpu: Gpu, model: Falcon, tokens: number[], position: numb
   const encoder = gpu.device.createCommandEncoder();
   const pass = encoder.beginComputePass();
   const rows = tokens.map((token, i) => ({ token, position: position + i, slot: 0 }));
-  model.forward.encode(pass, rows, [rows.length - 1]);
+  model.forward.encode(pass, model.forward.upload(rows, [rows.length - 1]));
   pass.end();
   gpu.device.queue.submit([encoder.finish()]);
   const bytes = await readOnce(gpu, model.state.logits, model.config.vocabSize * 4);

@@ -38,7 +38,7 @@ for (
           const encoder = gpu.device.createCommandEncoder();
           const pass = encoder.beginComputePass();
           const rows = ids.map((token, position) => ({ token, position, slot: 0 }));
-          model.forward.encode(pass, rows, [rows.length - 1]);
+          model.forward.encode(pass, model.forward.upload(rows, [rows.length - 1]));
           pass.end();
           gpu.device.queue.submit([encoder.finish()]);
           const vocab = model.config.vocabSize;

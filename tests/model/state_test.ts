@@ -61,11 +61,15 @@ Deno.test("a step uploads its rows, and splits the keys of few rows only", () =>
       { token: 7, position: 128, slot: 0 },
       { token: 9, position: 3, slot: 2 },
     ];
-    assert.equal(state.upload(few, [1, 0], tableWidth), 3);
+    assert.deepEqual(state.upload(few, [1, 0], tableWidth), {
+      rows: few.length,
+      picks: 2,
+      splits: 3,
+    });
     assert.deepEqual(await words(gpu, state.rows, 8), [7, 128, 0, 0, 9, 3, 128, 2]);
     assert.deepEqual(await words(gpu, state.picked, 2), [1, 0]);
-    assert.equal(state.upload([{ token: 1, position: 127, slot: 0 }], [], tableWidth), 2);
+    assert.equal(state.upload([{ token: 1, position: 127, slot: 0 }], [], tableWidth).splits, 2);
     assert.deepEqual(await words(gpu, state.picked, 2), [1, 0]);
     const many = Array.from({ length: 9 }, (_, i) => ({ token: 1, position: 2039 + i, slot: 0 }));
-    assert.equal(state.upload(many, [8], tableWidth), 1);
+    assert.equal(state.upload(many, [8], tableWidth).splits, 1);
   }));
