@@ -21,6 +21,11 @@ const source = defineKernel({
     bias: "read",
     y: "read_write",
     slice: "uniform",
+    // Not read here. A buffer that a kernel reads after another wrote it costs a barrier, which all
+    // work before it must reach; what the next kernel reads can be named here, so that one barrier
+    // serves both and they overlap.
+    early1: "read",
+    early2: "read",
   },
 });
 
@@ -41,5 +46,5 @@ export function gptqGemv(gpu: Gpu, shape: MatrixShape) {
  */
 function geometry({ inFeatures, outFeatures, epilogue }: MatrixShape) {
   if (epilogue === "gelu" || outFeatures >= 16384) return { lanes: 16, threads: 128 };
-  return inFeatures >= 8192 ? { lanes: 128, threads: 256 } : { lanes: 32, threads: 64 };
+  return inFeatures >= 8192 ? { lanes: 128, threads: 256 } : { lanes: 64, threads: 128 };
 }

@@ -18,6 +18,7 @@ import { finalNorm } from "../kernels/final_norm.ts";
 import { head } from "../kernels/head.ts";
 import { layerNorm } from "../kernels/layer_norm.ts";
 import { rotaryAngles, rotaryAppend } from "../kernels/rotary_append.ts";
+import type { Activations } from "./activations.ts";
 import type { FalconConfig } from "./config.ts";
 import { BLOCK_TOKENS, type KvCache } from "./kv_cache.ts";
 import { multiplier, type Multiply } from "./multiply.ts";
@@ -45,7 +46,7 @@ export class Forward {
     private readonly state: State,
     private readonly kv: KvCache,
     private readonly embed: Rows[],
-    private readonly layers: Layer[],
+    private readonly layers: { single: Layer; many: Layer }[],
     private readonly finalNorm: BoundKernel<[picks: number]>,
     private readonly head: {
       kernel: BoundKernel<[entries: number, rows: number]>;
@@ -71,9 +72,11 @@ export class Forward {
       "rotary angles",
       rotaryAngles(state.limits.maxPositions, config.headDim, config.ropeTheta),
     );
-    const layers: Layer[] = [];
+    const layers: Forward["layers"] = [];
     for (const [i, layer] of weights.layers.entries()) {
-      layers.push(await bindLayer(gpu, config, layer, state, kv, kv.layers[i], angles));
+      const bind = (activations: Activations) =>
+        bindLayer(gpu, config, layer, state, activations, kv.tables, kv.layers[i], angles);
+      layers.push({ single: await bind(state.single[i]), many: await bind(state.shared) });
     }
     return new Forward(
       state,
@@ -101,15 +104,16 @@ export class Forward {
    */
   encode(pass: GPUComputePassEncoder, { rows: n, picks, splits }: StepShape): void {
     for (const slice of this.embed) slice.dispatch(pass, n);
-    for (const layer of this.layers) {
+    for (const { single, many } of this.layers) {
+      const layer = n === 1 ? single : many;
       layer.normForQkv.dispatch(pass, n);
       layer.normForUp?.dispatch(pass, n);
-      // Neighbours that write different buffers may overlap: qkv and up, then attention and down.
+      // With one row, qkv and up overlap, and so do down and attention.
       layer.qkv(pass, n);
       layer.up(pass, n);
       layer.rotaryAppend.dispatch(pass, n);
-      layer.attention.dispatch(pass, n, splits);
       layer.down(pass, n);
+      layer.attention.dispatch(pass, n, splits);
       layer.combine.dispatch(pass, n);
       layer.dense(pass, n);
     }
@@ -124,28 +128,29 @@ async function bindLayer(
   config: FalconConfig,
   weights: LayerWeights,
   state: State,
-  kvCache: KvCache,
+  activations: Activations,
+  tables: GPUBuffer,
   kv: GPUBuffer,
   angles: GPUBuffer,
 ): Promise<Layer> {
   const { hiddenSize, layerNormEpsilon, heads, headDim } = config;
-  const { rows, x, normForQkv, qkv, q, partial, mix, ffn, attentionStep: step } = state;
-  const { tables } = kvCache;
+  const { rows, x, attentionStep: step } = state;
+  const { normForQkv, qkv, q, partial, mix, ffn } = activations;
   const { norm, qkvOrder, upOrder, denseOrder: perm } = weights;
   const oneOrder = qkvOrder === upOrder;
-  const normForUp = oneOrder ? normForQkv : state.normForUp;
+  const normForUp = oneOrder ? normForQkv : activations.normForUp;
   const shape = { heads, headDim, block: BLOCK_TOKENS };
   const normKernel = await layerNorm(gpu, hiddenSize, layerNormEpsilon);
   const multiply = multiplier(gpu, state);
   return {
     normForQkv: normKernel.bind({ x, ...norm, perm: qkvOrder, y: normForQkv }),
     normForUp: oneOrder ? undefined : normKernel.bind({ x, ...norm, perm: upOrder, y: normForUp }),
-    qkv: await multiply(weights.qkv, normForQkv, "store", qkv),
+    qkv: await multiply(weights.qkv, normForQkv, "store", qkv, [normForUp]),
     rotaryAppend: (await rotaryAppend(gpu, shape)).bind({ rows, tables, angles, qkv, q, kv }),
     attention: (await attention(gpu, shape)).bind({ rows, tables, q, kv, partial, step }),
     combine: (await attentionCombine(gpu, shape)).bind({ rows, partial, perm, y: mix, step }),
     dense: await multiply(weights.dense, mix, "add", x),
     up: await multiply(weights.up, normForUp, "gelu", ffn),
-    down: await multiply(weights.down, ffn, "add", x),
+    down: await multiply(weights.down, ffn, "add", x, [q, kv]),
   };
 }

@@ -61,6 +61,7 @@ class Stream {
 
 /** How long a worker may take to give the GPU back. */
 const CLOSE_MILLISECONDS = 5000;
+const THREAD_END_MILLISECONDS = 150;
 
 class LocalEngine implements Engine {
   readonly ready: Promise<EngineInfo>;
@@ -150,6 +151,8 @@ class LocalEngine implements Engine {
       clearTimeout(patience);
     }
     this.#worker.terminate();
+    // NVIDIA's driver crashes a process that exits while the worker's thread is still ending.
+    await new Promise((resolve) => setTimeout(resolve, THREAD_END_MILLISECONDS));
   }
 
   get #isOver(): boolean {

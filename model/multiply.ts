@@ -13,21 +13,26 @@ import { FEW_ROWS, type State } from "./state.ts";
 /** Encodes `y = epilogue(W x + bias)` for the first `rows` rows. */
 export type Multiply = (pass: GPUComputePassEncoder, rows: number) => void;
 
-/** Returns a function that binds matrices for steps of `state`. */
+/**
+ * Returns a function that binds matrices for steps of `state`. `alsoRead` names up to two buffers
+ * that the kernel after this one reads; see `gptq_gemv.ts`.
+ */
 export function multiplier(gpu: Gpu, { rowCount }: State) {
   return async (
     linear: LinearWeights,
     x: GPUBuffer,
     epilogue: MatrixShape["epilogue"],
     y: GPUBuffer,
+    alsoRead: readonly GPUBuffer[] = [],
   ): Promise<Multiply> => {
     const shape = { ...linear, epilogue };
     const gemv = await gptqGemv(gpu, shape);
     const gemm = await gptqGemm(gpu, shape);
     const { groups, bias } = linear;
+    const [early1 = groups, early2 = groups] = alsoRead;
     const slices = linear.slices.map(({ buffer: weight, uniform: slice, count }) => ({
       count,
-      gemv: gemv.bind({ x, weight, groups, bias, y, slice }),
+      gemv: gemv.bind({ x, weight, groups, bias, y, slice, early1, early2 }),
       gemm: gemm.bind({ x, weight, groups, bias, y, slice, rows: rowCount }),
     }));
     return (pass, rows) => {

@@ -1,11 +1,12 @@
 /**
- * The activations of one step, each buffer with its shape, all made before the first token.
+ * What a step works on, from its rows to its logits, all made before the first token.
  *
- * Knows sizes; knows no kernel and no order of computation.
+ * Knows sizes, and which steps have which layers' activations; knows no kernel and no order of
+ * computation.
  */
 import { storageBuffer, uniformFrom } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { activationBytes } from "../kernels/activation.ts";
+import { Activations } from "./activations.ts";
 import type { FalconConfig } from "./config.ts";
 
 /** One token of one sequence, to be computed in this step. */
@@ -28,7 +29,9 @@ export interface StepShape {
 
 /** Few rows split their keys over workgroups; many rows fill the GPU without. */
 export const FEW_ROWS = 8;
-const KEYS_PER_SPLIT = 64;
+/** Keys in a run, or a multiple of it: never more runs than are put together in no time. */
+const KEYS_PER_RUN = 64;
+const MOST_RUNS = 16;
 
 export interface Limits {
   /** Rows a step may have. */
@@ -43,44 +46,40 @@ export class State {
   readonly rows: GPUBuffer; // (rows, 4): token, position, start in the block tables, slot
   readonly picked: GPUBuffer; // (picks): rows whose logits are wanted
   readonly x: GPUBuffer; // (rows, hidden): the residual stream
-  readonly normForQkv: GPUBuffer; // (rows, hidden) in chunks: LN(x) in the order of qkv's inputs
-  readonly normForUp: GPUBuffer; // (rows, hidden) in chunks: LN(x) in the order of up's inputs
-  readonly qkv: GPUBuffer; // (rows, heads + 2, head dim)
-  readonly q: GPUBuffer; // (rows, heads, head dim): rotated and scaled
-  readonly partial: GPUBuffer; // (rows, splits, heads, head dim + 2)
-  readonly mix: GPUBuffer; // (rows, hidden) in chunks: attention, in the order of dense's inputs
-  readonly ffn: GPUBuffer; // (rows, ffn) in chunks: gelu(up), in the order of down's inputs
   readonly final: GPUBuffer; // (picks, hidden): final norm of the rows whose logits are wanted
   readonly logits: GPUBuffer; // (picks, vocab)
+  /** For steps of many rows, in which each layer reuses them. */
+  readonly shared: Activations;
+  /**
+   * For steps of one row, a set a layer: a buffer that is written for the first time in a step
+   * needs no barrier, so that kernels of one layer can overlap.
+   */
+  readonly single: Activations[];
   readonly rowCount: GPUBuffer; // uniform: rows
   readonly attentionStep: GPUBuffer; // uniform: keys per split, splits
 
   constructor(private readonly gpu: Gpu, config: FalconConfig, readonly limits: Limits) {
     const { maxRows, maxPicks, maxPositions } = limits;
-    const { hiddenSize, heads, headDim, ffnSize, vocabSize } = config;
+    const { hiddenSize, vocabSize } = config;
     const floats = (label: string, count: number) => storageBuffer(gpu, label, count * 4);
-    const chunks = (label: string, width: number) =>
-      storageBuffer(gpu, label, activationBytes(maxRows, width));
     this.rows = floats("rows", maxRows * 4);
     this.picked = floats("picked", maxPicks);
     this.x = floats("x", maxRows * hiddenSize);
-    this.normForQkv = chunks("norm for qkv", hiddenSize);
-    this.normForUp = chunks("norm for up", hiddenSize);
-    this.qkv = floats("qkv", maxRows * (heads + 2) * headDim);
-    this.q = floats("q", maxRows * heads * headDim);
-    const parts = Math.max(maxRows, FEW_ROWS * Math.ceil(maxPositions / KEYS_PER_SPLIT));
-    this.partial = floats("partial", parts * heads * (headDim + 2));
-    this.mix = chunks("mix", hiddenSize);
-    this.ffn = chunks("ffn", ffnSize);
     this.final = floats("final", maxPicks * hiddenSize);
     this.logits = floats("logits", maxPicks * vocabSize);
+    const splits = Math.min(MOST_RUNS, Math.ceil(maxPositions / KEYS_PER_RUN));
+    this.shared = new Activations(gpu, config, maxRows, Math.max(maxRows, FEW_ROWS * splits));
+    this.single = Array.from(
+      { length: config.layers },
+      () => new Activations(gpu, config, 1, splits),
+    );
     this.rowCount = uniformFrom(gpu, "row count", new Uint32Array(4));
     this.attentionStep = uniformFrom(gpu, "attention step", new Uint32Array(4));
   }
 
   /** The work of a step whose longest sequence will hold `longest` tokens. */
   shapeOf(rows: number, picks: number, longest: number): StepShape {
-    return { rows, picks, splits: Math.ceil(longest / this.#run(rows)) };
+    return { rows, picks, splits: Math.ceil(longest / this.#run(rows, longest)) };
   }
 
   /** Uploads what a step is about: its rows, and which of them want logits. */
@@ -89,7 +88,7 @@ export class State {
     const words = rows.flatMap((r) => [r.token, r.position, r.slot * tableWidth, r.slot]);
     const longest = rows.reduce((most, row) => Math.max(most, row.position), 0) + 1;
     const shape = this.shapeOf(rows.length, picks.length, longest);
-    const attentionStep = [this.#run(rows.length), shape.splits];
+    const attentionStep = [this.#run(rows.length, longest), shape.splits];
     queue.writeBuffer(this.rows, 0, new Uint32Array(words));
     queue.writeBuffer(this.rowCount, 0, new Uint32Array([rows.length]));
     queue.writeBuffer(this.attentionStep, 0, new Uint32Array(attentionStep));
@@ -98,8 +97,9 @@ export class State {
   }
 
   /** Keys in a run. */
-  #run(rows: number): number {
-    return rows <= FEW_ROWS ? KEYS_PER_SPLIT : this.limits.maxPositions;
+  #run(rows: number, longest: number): number {
+    if (rows > FEW_ROWS) return this.limits.maxPositions;
+    return KEYS_PER_RUN * Math.ceil(longest / (KEYS_PER_RUN * MOST_RUNS));
   }
 }
 

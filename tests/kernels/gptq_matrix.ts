@@ -174,7 +174,11 @@ export async function checkProduct(
       slice: uniformFrom(gpu, "slice", new Uint32Array([first, count])),
     };
     const call = kernel === "gptq_gemv"
-      ? (await gptqGemv(gpu, shape)).bind(inputs)
+      ? (await gptqGemv(gpu, shape)).bind({
+        ...inputs,
+        early1: inputs.groups,
+        early2: inputs.groups,
+      })
       : (await gptqGemm(gpu, shape)).bind({ ...inputs, rows: rowsUniform });
     runPass(gpu, (pass) => call.dispatch(pass, count, rows));
   }

@@ -158,10 +158,13 @@ for (const bits of [4, 8]) {
         columns,
       });
       const y = poisoned(gpu, "y", outFeatures);
+      const scalesAndZeros = storageFrom(gpu, "groups", packed);
       const call = (await gptqGemv(gpu, { ...shape, groupSize, epilogue: "store" })).bind({
         x: storageFrom(gpu, "x", chunks),
         weight: await repack(gpu, { ...shape, perm, columns }, qweight, [0, outFeatures], 9),
-        groups: storageFrom(gpu, "groups", packed),
+        groups: scalesAndZeros,
+        early1: scalesAndZeros,
+        early2: scalesAndZeros,
         bias: storageBuffer(gpu, "bias", outFeatures * 4),
         y,
         slice: uniformFrom(gpu, "slice", new Uint32Array([0, outFeatures])),

@@ -42,14 +42,17 @@ Deno.test("every activation has room for the rows of a step", () =>
     const floats = (buffer: GPUBuffer) => buffer.size / 4;
     assert.equal(floats(state.rows), 10 * 4);
     assert.equal(floats(state.x), 10 * 192);
-    assert.equal(floats(state.qkv), 10 * 5 * 64);
-    assert.equal(floats(state.q), 10 * 192);
+    assert.equal(floats(state.shared.qkv), 10 * 5 * 64);
+    assert.equal(floats(state.shared.q), 10 * 192);
     assert.equal(floats(state.final), 3 * 192);
     assert.equal(floats(state.logits), 3 * 512);
     // Twenty words for 32 numbers of two bytes.
-    assert.equal(floats(state.ffn), 10 * 768 / 32 * 20);
-    // Eight rows may be split in runs of 64 keys: 32 runs of 2048.
-    assert.equal(floats(state.partial), 8 * 32 * 3 * 66);
+    assert.equal(floats(state.shared.ffn), 10 * 768 / 32 * 20);
+    // The keys of up to eight rows are split, in 16 runs at most.
+    assert.equal(floats(state.shared.partial), 8 * 16 * 3 * 66);
+    assert.equal(state.single.length, SMALL.layers);
+    assert.equal(floats(state.single[0].ffn), 768 / 32 * 20);
+    assert.equal(floats(state.single[0].partial), 16 * 3 * 66);
     return Promise.resolve();
   }));
 
@@ -70,6 +73,9 @@ Deno.test("a step uploads its rows, and splits the keys of few rows only", () =>
     assert.deepEqual(await words(gpu, state.picked, 2), [1, 0]);
     assert.equal(state.upload([{ token: 1, position: 127, slot: 0 }], [], tableWidth).splits, 2);
     assert.deepEqual(await words(gpu, state.picked, 2), [1, 0]);
+    // A longer context has longer runs, of a multiple of 64 keys, not more of them.
+    assert.equal(state.upload([{ token: 1, position: 1023, slot: 0 }], [], tableWidth).splits, 16);
+    assert.equal(state.upload([{ token: 1, position: 1899, slot: 0 }], [], tableWidth).splits, 15);
     const many = Array.from({ length: 9 }, (_, i) => ({ token: 1, position: 2039 + i, slot: 0 }));
     assert.equal(state.upload(many, [8], tableWidth).splits, 1);
   }));
