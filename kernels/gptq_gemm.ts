@@ -25,8 +25,8 @@ const source = defineKernel({
   },
 });
 
-const ROWS = 64;
-const OUTPUTS = 128;
+const ROWS = 8;
+const OUTPUTS = 32;
 
 /** `Y = epilogue(X W^T + bias)` for the outputs of one slice of W; dispatch(outputs, rows). */
 export function gptqGemm(gpu: Gpu, shape: MatrixShape) {

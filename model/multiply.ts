@@ -8,7 +8,10 @@ import { gptqGemm } from "../kernels/gptq_gemm.ts";
 import { gptqGemv } from "../kernels/gptq_gemv.ts";
 import type { MatrixShape } from "../kernels/gptq_shape.ts";
 import type { LinearWeights } from "./linear.ts";
-import { FEW_ROWS, type State } from "./state.ts";
+import type { State } from "./state.ts";
+
+/** From here on, reading the weights once for eight rows pays. */
+const MOST_GEMV_ROWS = 2;
 
 /** Encodes `y = epilogue(W x + bias)` for the first `rows` rows. */
 export type Multiply = (pass: GPUComputePassEncoder, rows: number) => void;
@@ -37,7 +40,7 @@ export function multiplier(gpu: Gpu, { rowCount }: State) {
     }));
     return (pass, rows) => {
       for (const slice of slices) {
-        const kernel = rows <= FEW_ROWS ? slice.gemv : slice.gemm;
+        const kernel = rows <= MOST_GEMV_ROWS ? slice.gemv : slice.gemm;
         kernel.dispatch(pass, slice.count, rows);
       }
     };

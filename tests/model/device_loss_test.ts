@@ -1,5 +1,6 @@
 /** A GPU that is lost: streams end with an error, and so does the process. */
 import assert from "node:assert/strict";
+import { CheckpointError } from "../../model/checkpoint/error.ts";
 import { committedGolden, loadGolden } from "../golden.ts";
 import { answer, refused, request, start, until } from "./engine_rig.ts";
 import { losing } from "./losing.ts";
@@ -62,6 +63,35 @@ Deno.test("GPU lost while nothing runs: the engine tells without being asked", a
     assert.match(await engine.lost, /lost|destroyed/);
     assert.equal(engine.stats().state, "lost");
     await refused(answer(engine), "lost");
+  } finally {
+    await engine.close();
+  }
+});
+
+Deno.test("GPU lost while the model is loaded: that is the reason, and no fault of the model", async () => {
+  using gpu = losing();
+  const engine = start({ model: MODEL });
+  try {
+    gpu.lose();
+    const error = await engine.ready.then(() => assert.fail("it was loaded"), (error) => error);
+    assert.match(error.message, /^device was lost$/);
+    assert(!(error instanceof CheckpointError));
+    assert.equal(engine.stats().state, "lost");
+  } finally {
+    await engine.close();
+  }
+});
+
+Deno.test("an error of the GPU ends the engine, in the driver's words for the log alone", async () => {
+  using gpu = losing();
+  const engine = start({ model: MODEL });
+  try {
+    await engine.ready;
+    const failed = refused(answer(engine, { maxNewTokens: 1900 }), "lost");
+    gpu.err();
+    assert.match(await engine.lost, /size 1099511627776/);
+    assert.doesNotMatch(await failed, /1099511627776/);
+    assert.equal(engine.stats().state, "lost");
   } finally {
     await engine.close();
   }

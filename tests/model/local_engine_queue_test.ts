@@ -166,9 +166,9 @@ Deno.test("engine: closing ends every stream and frees whoever waits", async () 
   const queued = refused(answer(engine), "lost");
   const drained = engine.drain();
   await engine.close();
-  await refused(readOn(broken), "lost");
-  await queued;
   await drained;
+  await queued;
+  await refused(readOn(broken), "lost");
   // All of its tokens had come before.
   await readOn(complete);
   const { state, running, waiting, blocksUsed } = engine.stats();

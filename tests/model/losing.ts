@@ -4,6 +4,8 @@
 export interface Losing extends Disposable {
   /** Destroys the GPU device of the engine started last. */
   lose(): void;
+  /** Makes the GPU report an error. */
+  err(): void;
 }
 
 /** Disposing of it gives later engines their own worker back. */
@@ -19,6 +21,7 @@ export function losing(): Losing {
   };
   return {
     lose: () => last!.postMessage({ type: "lose" }),
+    err: () => last!.postMessage({ type: "err" }),
     [Symbol.dispose]: () => void (globalThis.Worker = Worker),
   };
 }
