@@ -30,6 +30,7 @@ var<workgroup> queries: array<vec2<f32>, GROUP * PAIRS>;
 var<workgroup> keys: array<u32, TILE * STRIDE>;
 var<workgroup> values: array<u32, TILE * PAIRS>;
 var<workgroup> scores: array<f32, THREADS>;
+var<workgroup> weights: array<f32, THREADS>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -61,33 +62,52 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     for (var i = thread; i < TILE * PAIRS; i += THREADS) {
       keys[(i / PAIRS) * STRIDE + i % PAIRS] = kv[first + i];
-      values[i] = kv[first + BLOCK * PAIRS + i];
+      // Nobody has written the values behind the last key: they could be anything, NaN too.
+      values[i] = select(0u, kv[first + BLOCK * PAIRS + i], tile + i / PAIRS < end);
     }
     workgroupBarrier();
     var score = LOWEST;
     if (tile + lane < end) {
       score = 0.0;
-      for (var i = 0u; i < PAIRS; i++) {
-        score += dot(queries[local_head * PAIRS + i], unpack2x16float(keys[lane * STRIDE + i]));
+      // Four at a time: a loop costs as much as a step of it.
+      for (var i = 0u; i < PAIRS; i += 4u) {
+        let a = local_head * PAIRS + i;
+        let b = lane * STRIDE + i;
+        score += dot(queries[a], unpack2x16float(keys[b])) +
+          dot(queries[a + 1u], unpack2x16float(keys[b + 1u])) +
+          dot(queries[a + 2u], unpack2x16float(keys[b + 2u])) +
+          dot(queries[a + 3u], unpack2x16float(keys[b + 3u]));
       }
     }
     scores[thread] = score;
     workgroupBarrier();
+    let mine = local_head * TILE;
     var next = highest;
-    for (var i = 0u; i < TILE; i++) {
-      next = max(next, scores[local_head * TILE + i]);
+    for (var i = mine; i < mine + TILE; i += 4u) {
+      next = max(next, max(max(scores[i], scores[i + 1u]), max(scores[i + 2u], scores[i + 3u])));
     }
+    weights[thread] = exp(score - next);
+    workgroupBarrier();
     let shrink = exp(highest - next);
     highest = next;
     weight *= shrink;
     sum0 *= shrink;
     sum1 *= shrink;
-    for (var i = 0u; i < min(TILE, end - tile); i++) {
-      let p = exp(scores[local_head * TILE + i] - highest);
-      weight += p;
-      sum0 += p * unpack2x16float(values[i * PAIRS + min(lane, PAIRS - 1u)]);
-      if (PAIRS > TILE) {
-        sum1 += p * unpack2x16float(values[i * PAIRS + min(lane + TILE, PAIRS - 1u)]);
+    let pair = min(lane, PAIRS - 1u);
+    for (var i = 0u; i < TILE; i += 4u) {
+      let a = weights[mine + i];
+      let b = weights[mine + i + 1u];
+      let c = weights[mine + i + 2u];
+      let d = weights[mine + i + 3u];
+      let at = i * PAIRS + pair;
+      weight += (a + b) + (c + d);
+      sum0 += a * unpack2x16float(values[at]) + b * unpack2x16float(values[at + PAIRS]) +
+        c * unpack2x16float(values[at + 2u * PAIRS]) + d * unpack2x16float(values[at + 3u * PAIRS]);
+    }
+    if (PAIRS > TILE) {
+      let second = min(lane + TILE, PAIRS - 1u);
+      for (var i = 0u; i < TILE; i++) {
+        sum1 += weights[mine + i] * unpack2x16float(values[i * PAIRS + second]);
       }
     }
   }

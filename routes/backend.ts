@@ -1,18 +1,15 @@
 /**
  * From settings to what the app serves: an engine and the text side of its model.
  *
- * Knows which files a model's folder must hold for text. Knows no HTTP.
+ * Knows how settings become options. Knows no HTTP.
  */
 import { basename, resolve } from "node:path";
 import { BUILTIN_NAME, builtinModel } from "../model/builtin.ts";
-import { openCheckpoint } from "../model/checkpoint/checkpoint.ts";
-import { CheckpointError } from "../model/checkpoint/error.ts";
 import type { Engine } from "../model/engine.ts";
 import { startLocalEngine } from "../model/local_engine.ts";
-import { loadTokenizer } from "../model/tokenizer.ts";
+import { loadTextSide, type TextSide } from "../model/text_side.ts";
 import { deferEngine } from "./deferred_engine.ts";
 import type { LoadProgress } from "./progress.ts";
-import type { TextSide } from "./service.ts";
 import type { Settings } from "./settings.ts";
 
 export interface Backend {
@@ -41,18 +38,4 @@ export function startBackend(
   );
   const name = model === undefined ? BUILTIN_NAME : basename(resolve(model));
   return { engine: deferEngine(engine, name), text: folder.then(loadTextSide) };
-}
-
-/** @throws {CheckpointError} naming the file that is missing or wrong */
-async function loadTextSide(folder: string): Promise<TextSide> {
-  const checkpoint = await openCheckpoint(folder);
-  checkpoint.close();
-  const { tokenizerPath, config: { eosTokenId } } = checkpoint;
-  if (tokenizerPath === undefined) {
-    throw new CheckpointError(
-      `${folder} holds no tokenizer.json, which it takes to read a prompt.`,
-    );
-  }
-  const tokenizer = await loadTokenizer(tokenizerPath);
-  return { tokenizer, stopTokens: eosTokenId === null ? [] : [eosTokenId] };
 }

@@ -4,15 +4,9 @@
  * Knows when requests may be let in. Knows no route.
  */
 import { type Engine, EngineError, type EngineInfo } from "../model/engine.ts";
-import type { Tokenizer } from "../model/tokenizer.ts";
+import type { TextSide } from "../model/text_side.ts";
 import { loadingError } from "./errors.ts";
 import type { Log } from "./request_log.ts";
-
-/** What turns text into ids and back, and which ids end a text. */
-export interface TextSide {
-  tokenizer: Tokenizer;
-  stopTokens: readonly number[];
-}
 
 /** Bounds on what a client may ask for, TGI's defaults where TGI has them. */
 export const LIMITS = {

@@ -70,14 +70,15 @@ const OPTIONS = {
   "queue": option({
     variable: "QUEUE_LIMIT",
     placeholder: "NUMBER",
-    help: "requests that are answered or wait; further ones get 429 (default: 128)",
+    help: "requests that may wait behind the one that runs; further ones get 429 (default: 128)",
     expected: "a whole number from 1 to 1000000",
     schema: whole(1, 1e6).default(128),
   }),
   "gpu-memory": option({
     variable: "GPU_MEMORY",
     placeholder: "SIZE",
-    help: "GPU memory for the KV cache, as bytes or like 2GiB (default: what the GPU allows)",
+    help:
+      "GPU memory for the KV cache, as bytes or like 2GiB (default: one context of full length)",
     expected: "a number of bytes or a size such as 2GiB",
     schema: bytes.optional(),
   }),

@@ -5,12 +5,10 @@
  */
 import { basename } from "node:path";
 import { BUILTIN_NAME, builtinModel } from "../builtin.ts";
-import { openCheckpoint } from "../checkpoint/checkpoint.ts";
-import { CheckpointError } from "../checkpoint/error.ts";
 import { EngineError, type EngineInfo, type Sampling } from "../engine.ts";
 import { startLocalEngine } from "../local_engine.ts";
 import { generateText, type TextEvent, type TextRequest } from "../text_generation.ts";
-import { loadTokenizer, type Tokenizer } from "../tokenizer.ts";
+import { loadTextSide } from "../text_side.ts";
 import { Arguments, type FlagKinds, UsageError } from "./arguments.ts";
 import { type Progress, progress } from "./progress.ts";
 import { readSampling, SAMPLING_FLAGS, SAMPLING_HELP } from "./sampling_flags.ts";
@@ -113,7 +111,7 @@ async function readPrompt(): Promise<string> {
 /** @throws the reason of `signal`, or a sentence about the model */
 async function answer(order: Order, signal: AbortSignal): Promise<void> {
   const dir = order.model ?? await builtinModel();
-  const { tokenizer, stopTokens } = await openText(dir);
+  const { tokenizer, stopTokens } = await loadTextSide(dir);
   const label = `Loading ${order.model === undefined ? BUILTIN_NAME : basename(dir)}`;
   let shown: Progress | undefined;
   const engine = startLocalEngine({
@@ -153,20 +151,6 @@ async function answer(order: Order, signal: AbortSignal): Promise<void> {
     shown?.end();
     await engine.close();
   }
-}
-
-/** What turns text into ids and back, and the ids that end an answer. */
-async function openText(dir: string): Promise<{ tokenizer: Tokenizer; stopTokens: number[] }> {
-  const checkpoint = await openCheckpoint(dir);
-  const { tokenizerPath, config: { eosTokenId } } = checkpoint;
-  checkpoint.close();
-  if (tokenizerPath === undefined) {
-    throw new CheckpointError(
-      `${dir} holds no tokenizer.json, which it takes to read a prompt (inspect works without).`,
-    );
-  }
-  const tokenizer = await loadTokenizer(tokenizerPath);
-  return { tokenizer, stopTokens: eosTokenId === null ? [] : [eosTokenId] };
 }
 
 /** Prints the answer as it grows and, unless it failed at once, a line about its speed. */

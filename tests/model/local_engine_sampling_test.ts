@@ -1,8 +1,8 @@
 /** Sampling as a request meets it: seeds, and processed log-probabilities against the oracle. */
 import assert from "node:assert/strict";
-import { GREEDY, type Sampling, type TokenLogprob } from "../../model/engine.ts";
+import { type Engine, GREEDY, type Sampling, type TokenLogprob } from "../../model/engine.ts";
 import { committedGolden, loadGolden } from "../golden.ts";
-import { loadReference, logSoftmax } from "../reference.ts";
+import { loadReference, logSoftmax, type Reference } from "../reference.ts";
 import type { Processed } from "../reference_sampling.ts";
 import { type Answer, answer, withEngine } from "./engine_rig.ts";
 import { expected } from "./sampling.ts";
@@ -72,36 +72,40 @@ function assertBetween(
   assert(low <= logprob && logprob <= high, `token ${id}: ${logprob}, not ${low} to ${high}`);
 }
 
-for (const [name, sampling] of Object.entries(SAMPLINGS)) {
-  Deno.test(`engine: ${name}: each token is drawn from what the oracle leaves`, async () => {
-    const reference = await loadReference(MODEL);
-    await withEngine({ model: MODEL }, async (engine) => {
-      const { tokens, ids } = await answer(engine, {
-        prompt: PROMPT,
-        maxNewTokens: 24,
-        topTokens: 5,
-        sampling: { ...GREEDY, seed: 5, ...sampling },
-      });
-      const rows = reference.forward([...PROMPT, ...ids.slice(0, -1)]).slice(PROMPT.length - 1);
-      tokens.forEach(({ id, logprob, processedLogprob, processedTop }, i) => {
-        const raw = logSoftmax(rows[i]!)[id]!;
-        assert(Math.abs(logprob - raw) <= TOLERANCE, `${logprob}, expected ${raw}`);
-        const [least, most] = [1 - SLACK, 1 + SLACK].map((factor) => {
-          const changed = truncated({ temperature: 0, ...sampling }, factor);
-          return expected(Float32Array.from(rows[i]!), changed, PROMPT, ids.slice(0, i));
-        }) as [Processed, Processed];
-        for (const token of [{ id, logprob: processedLogprob }, ...processedTop]) {
-          assertBetween(token, least, most);
-        }
-        const sorted = processedTop.toSorted((a, b) => b.logprob - a.logprob);
-        assert.deepEqual(processedTop, sorted);
-        const left = (processed: Processed) =>
-          Math.min(5, processed.logprobs.filter((value) => value > -Infinity).length);
-        assert(left(least) <= processedTop.length && processedTop.length <= left(most));
-      });
-    });
+/** Generates with a sampling and compares every step with the oracle. */
+async function checkAnswer(engine: Engine, reference: Reference, sampling: Partial<Sampling>) {
+  const { tokens, ids } = await answer(engine, {
+    prompt: PROMPT,
+    maxNewTokens: 24,
+    topTokens: 5,
+    sampling: { ...GREEDY, seed: 5, ...sampling },
+  });
+  const rows = reference.forward([...PROMPT, ...ids.slice(0, -1)]).slice(PROMPT.length - 1);
+  tokens.forEach(({ id, logprob, processedLogprob, processedTop }, i) => {
+    const raw = logSoftmax(rows[i]!)[id]!;
+    assert(Math.abs(logprob - raw) <= TOLERANCE, `${logprob}, expected ${raw}`);
+    const [least, most] = [1 - SLACK, 1 + SLACK].map((factor) => {
+      const changed = truncated({ temperature: 0, ...sampling }, factor);
+      return expected(Float32Array.from(rows[i]!), changed, PROMPT, ids.slice(0, i));
+    }) as [Processed, Processed];
+    for (const token of [{ id, logprob: processedLogprob }, ...processedTop]) {
+      assertBetween(token, least, most);
+    }
+    const sorted = processedTop.toSorted((a, b) => b.logprob - a.logprob);
+    assert.deepEqual(processedTop, sorted);
+    const left = (processed: Processed) =>
+      Math.min(5, processed.logprobs.filter((value) => value > -Infinity).length);
+    assert(left(least) <= processedTop.length && processedTop.length <= left(most));
   });
 }
+
+Deno.test("engine: each token is drawn from what the oracle leaves", (test) =>
+  withEngine({ model: MODEL }, async (engine) => {
+    const reference = await loadReference(MODEL);
+    for (const [name, sampling] of Object.entries(SAMPLINGS)) {
+      await test.step(name, () => checkAnswer(engine, reference, sampling));
+    }
+  }));
 
 const HOT: Sampling = { ...GREEDY, temperature: 6, topK: 40, topP: 0.95, seed: 1 };
 

@@ -14,7 +14,8 @@ GPUAdapter.prototype.requestDevice = async function (descriptor) {
   return device;
 };
 
-addEventListener("message", ({ data }) => {
+addEventListener("message", (event) => {
+  const { data } = event as MessageEvent<{ type: string }>;
   if (data.type === "lose") {
     isLost = true;
     device?.destroy();
