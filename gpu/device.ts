@@ -31,6 +31,8 @@ export interface Gpu {
   createBuffer(label: string, bytes: number, usage: GPUBufferUsageFlags): GPUBuffer;
   /** Frees a buffer made by `createBuffer`. */
   freeBuffer(buffer: GPUBuffer): void;
+  /** Frees every buffer made by `createBuffer`. */
+  freeBuffers(): void;
   /** Bytes of the buffers alive. */
   readonly allocatedBytes: number;
   close(): void;
@@ -112,10 +114,14 @@ class OpenGpu implements Gpu {
     buffer.destroy();
   }
 
-  close(): void {
+  freeBuffers(): void {
     for (const buffer of this.#alive) buffer.destroy();
     this.#alive.clear();
     this.allocatedBytes = 0;
+  }
+
+  close(): void {
+    this.freeBuffers();
     this.device.destroy();
   }
 }

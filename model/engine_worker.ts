@@ -32,6 +32,7 @@ interface Loaded {
   counters: Float64Array<SharedArrayBuffer>;
 }
 
+let opened: Gpu | undefined;
 let loaded: Loaded | undefined;
 let closing = false;
 let wake = () => {};
@@ -45,12 +46,24 @@ scope.onmessage = ({ data }) => {
   wake();
 };
 
+// What nobody waited for is a failure too; left alone it would print a stack and end the worker.
+addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  fail(event.reason);
+});
+
+/** The engine cannot go on. */
+async function fail(error: unknown): Promise<void> {
+  post({ type: "lost", reason: await reasonOf(error) });
+}
+
 async function load(options: LoadOptions, counters: Loaded["counters"]): Promise<void> {
   const started = performance.now();
   const { model: dir, maxBindingBytes, kvBytes } = options;
-  let gpu: Gpu | undefined;
   try {
-    gpu = await openGpu({ ...(maxBindingBytes !== undefined && { maxBindingBytes }) });
+    const gpu = opened = await openGpu({
+      ...(maxBindingBytes !== undefined && { maxBindingBytes }),
+    });
     const model = await Falcon.load(gpu, dir, {
       slots: SLOTS,
       ...(kvBytes !== undefined && { kvBytes }),
@@ -64,17 +77,18 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
     const scheduler = new Scheduler({ slots: SLOTS, maxRows, maxPicks }, model.kv, listener);
     loaded = { gpu, model, runner, scheduler, counters };
   } catch (error) {
-    const message = await reasonOf(error, gpu);
-    gpu?.close();
+    const message = await reasonOf(error);
+    opened?.close();
     post({ type: "unloadable", message, isCheckpoint: error instanceof CheckpointError });
     if (closing) post({ type: "closed" });
     return;
   }
+  const { gpu, model } = loaded;
   publish();
   const seconds = (performance.now() - started) / 1000;
-  post({ type: "ready", info: describe(dir, loaded.model, gpu, seconds) });
+  post({ type: "ready", info: describe(dir, model, gpu, seconds) });
   gpu.lost.then((reason) => post({ type: "lost", reason }));
-  run(loaded).catch(async (error) => post({ type: "lost", reason: await reasonOf(error, gpu) }));
+  run(loaded).catch(fail);
 }
 
 async function run({ gpu, runner, scheduler }: Loaded): Promise<void> {
@@ -174,14 +188,14 @@ function describe(name: string, model: Falcon, gpu: Gpu, loadSeconds: number): E
 }
 
 /** What went wrong, in the words of whoever knows best: a lost GPU makes odd errors elsewhere. */
-async function reasonOf(error: unknown, gpu: Gpu | undefined): Promise<string> {
+async function reasonOf(error: unknown): Promise<string> {
   const message = error instanceof Error ? error.message : String(error);
-  if (error instanceof CheckpointError || !gpu) return message;
+  if (error instanceof CheckpointError || !opened) return message;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const patience = new Promise<string>((resolve) => {
     timer = setTimeout(resolve, PATIENCE, message);
   });
-  const reason = await Promise.race([gpu.lost, patience]);
+  const reason = await Promise.race([opened.lost, patience]);
   clearTimeout(timer);
   return reason;
 }

@@ -4,12 +4,17 @@ import { storageFrom } from "../gpu/buffer.ts";
 import { type Gpu, type GpuOptions, openGpu } from "../gpu/device.ts";
 import { readOnce } from "../gpu/readback.ts";
 
-/** Runs `body` with a GPU of its own; any GPU error it caused fails the test. */
+let shared: Promise<Gpu> | undefined;
+
+/**
+ * Runs `body` with a GPU; any GPU error it caused fails the test. Without options the tests of a
+ * file share one device: a process can open only so many (some 150 on an NVIDIA driver).
+ */
 export async function withGpu(
   body: (gpu: Gpu) => Promise<void>,
-  options: GpuOptions = {},
+  options?: GpuOptions,
 ): Promise<void> {
-  const gpu = await openGpu(options);
+  const gpu = options ? await openGpu(options) : await (shared ??= openGpu());
   let lost: string | undefined;
   gpu.lost.then((reason) => lost = reason);
   try {
@@ -17,8 +22,13 @@ export async function withGpu(
     await gpu.device.queue.onSubmittedWorkDone();
     gpu.check();
     if (lost !== undefined) throw new Error(`the GPU device was lost: ${lost}`);
+  } catch (error) {
+    // What a broken device says next would be blamed on the next test.
+    shared = undefined;
+    throw error;
   } finally {
-    gpu.close();
+    if (options) gpu.close();
+    else gpu.freeBuffers();
   }
 }
 

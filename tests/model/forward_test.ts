@@ -30,9 +30,10 @@ async function lastLogits(gpu: Gpu, model: Falcon, ids: number[], chunk: number,
 function withModel(
   dir: string,
   body: (gpu: Gpu, model: Falcon) => Promise<void>,
-  options: FalconOptions & GpuOptions = {},
+  options: FalconOptions = {},
+  gpuOptions?: GpuOptions,
 ) {
-  return withGpu(async (gpu) => body(gpu, await Falcon.load(gpu, dir, options)), options);
+  return withGpu(async (gpu) => body(gpu, await Falcon.load(gpu, dir, options)), gpuOptions);
 }
 
 for (const dir of goldenDirs()) {
@@ -106,16 +107,20 @@ for (const [name, { from, change }] of Object.entries(REWRITES)) {
 Deno.test("tensors larger than a binding are split, with the same logits", async () => {
   const dir = committedGolden("q4-g128-act");
   const { ids, lastLogits: expected } = loadGolden(dir).prompts[2];
-  const limits = { maxBindingBytes: 64 * 1024, maxPositions: 128 };
-  await withModel(dir, async (gpu, model) => {
-    assert(model.weights.embedding.length > 1, "the embedding should be split");
-    assert(model.weights.layers[0].down.slices.length > 1, "the matrix should be split");
-    for (const chunk of [64, 5]) {
-      model.kv.release(0);
-      const error = nmse(await lastLogits(gpu, model, ids, chunk), expected);
-      assert(error <= BOUND, `NMSE ${error}`);
-    }
-  }, limits);
+  await withModel(
+    dir,
+    async (gpu, model) => {
+      assert(model.weights.embedding.length > 1, "the embedding should be split");
+      assert(model.weights.layers[0].down.slices.length > 1, "the matrix should be split");
+      for (const chunk of [64, 5]) {
+        model.kv.release(0);
+        const error = nmse(await lastLogits(gpu, model, ids, chunk), expected);
+        assert(error <= BOUND, `NMSE ${error}`);
+      }
+    },
+    { maxPositions: 128 },
+    { maxBindingBytes: 64 * 1024 },
+  );
 });
 
 Deno.test("a sequence keeps its logits whichever KV blocks it is given", async () => {

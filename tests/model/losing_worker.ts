@@ -4,6 +4,8 @@
  * On the message `{ type: "lose" }` the device is destroyed, as if the driver had given up; if there
  * is none yet, as soon as there is. On `{ type: "err" }` the GPU reports an error, and goes on.
  */
+import "../../model/engine_worker.ts";
+
 let device: GPUDevice | undefined;
 let isLost = false;
 
@@ -23,5 +25,3 @@ addEventListener("message", (event) => {
     device!.createBuffer({ size: 2 ** 40, usage: GPUBufferUsage.STORAGE });
   }
 });
-
-await import("../../model/engine_worker.ts");
