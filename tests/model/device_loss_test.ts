@@ -77,6 +77,8 @@ Deno.test("GPU lost while the model is loaded: that is the reason, and no fault 
     assert.match(error.message, /^device was lost$/);
     assert(!(error instanceof CheckpointError));
     assert.equal(engine.stats().state, "lost");
+    await new Promise((resolve) => setTimeout(resolve, 50)); // for what comes late
+    assert.deepEqual(gpu.uncaught, []);
   } finally {
     await engine.close();
   }
