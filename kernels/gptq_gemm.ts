@@ -6,14 +6,13 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { STORE_QUAD } from "./activation.ts";
-import { GELU } from "./gelu.ts";
+import { FINISH } from "./gptq_finish.ts";
 import { matrixConstants, type MatrixShape } from "./gptq_shape.ts";
 import code from "./gptq_gemm.wgsl" with { type: "text" };
 
 const source = defineKernel({
   name: "gptq_gemm",
-  code: GELU + STORE_QUAD + code,
+  code: FINISH + code,
   bindings: {
     x: "read",
     weight: "read",

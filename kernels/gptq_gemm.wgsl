@@ -5,7 +5,7 @@
 //   lane l reads chunks l, l + LANES, ... : 32 inputs of four rows of W and of eight rows of x
 //
 // A slice begins at a multiple of 32 outputs when they leave in chunks (gelu), and holds a multiple
-// of 4. The texts of gelu and store_quad are in gelu.ts and activation.ts.
+// of 4. The texts of dot_bytes and finish are in gptq_finish.ts.
 override BITS: u32;
 override IN: u32;
 override OUT: u32; // of the whole matrix: the stride of y
@@ -53,11 +53,6 @@ fn weights_at(local: u32, chunk: u32) -> Weights {
     scale_zero.x,
     zero,
   );
-}
-
-fn dot_bytes(a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) +
-    dot4I8Packed(a.w, b.w);
 }
 
 // The numbers of one chunk of x: whole = 128 high + low, even and odd quads apart.
@@ -151,23 +146,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     value += bias[(slice.first + output) / 4u];
   }
   let at = mine * OUT + slice.first + output;
-  if (EPILOGUE == 1u) {
-    store_quad(gelu(value), at / 32u, thread, inside);
-    return;
-  }
-  if (!inside) {
-    return;
-  }
-  if (EPILOGUE == 2u) {
-    value += vec4(
-      bitcast<f32>(y[at]),
-      bitcast<f32>(y[at + 1u]),
-      bitcast<f32>(y[at + 2u]),
-      bitcast<f32>(y[at + 3u]),
-    );
-  }
-  y[at] = bitcast<u32>(value.x);
-  y[at + 1u] = bitcast<u32>(value.y);
-  y[at + 2u] = bitcast<u32>(value.z);
-  y[at + 3u] = bitcast<u32>(value.w);
+  finish(value, at, thread, inside);
 }

@@ -6,7 +6,7 @@
 //   lane l reads chunks l, l + LANES, ... : 32 inputs of x and of four rows of W
 //
 // With gelu the outputs leave in chunks as well, so THREADS / LANES is 8 then: a workgroup's outputs
-// are one chunk. The texts of gelu and store_quad are in gelu.ts and activation.ts.
+// are one chunk. The texts of dot_bytes and finish are in gptq_finish.ts.
 override BITS: u32;
 override IN: u32;
 override OUT: u32; // of the whole matrix: the stride of y
@@ -35,11 +35,6 @@ struct Inputs {
   even_low: vec4<u32>,
   odd_low: vec4<u32>,
   sum: i32,
-}
-
-fn dot_bytes(a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) +
-    dot4I8Packed(a.w, b.w);
 }
 
 // A chunk of one output's weights: bytes for the even and the odd quads of inputs.
@@ -114,23 +109,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     value = sums[thread * LANES] + bias[(slice.first + mine) / 4u];
   }
   let at = row * OUT + slice.first + mine;
-  if (EPILOGUE == 1u) {
-    store_quad(gelu(value), at / 32u, thread, inside);
-    return;
-  }
-  if (!inside) {
-    return;
-  }
-  if (EPILOGUE == 2u) {
-    value += vec4(
-      bitcast<f32>(y[at]),
-      bitcast<f32>(y[at + 1u]),
-      bitcast<f32>(y[at + 2u]),
-      bitcast<f32>(y[at + 3u]),
-    );
-  }
-  y[at] = bitcast<u32>(value.x);
-  y[at + 1u] = bitcast<u32>(value.y);
-  y[at + 2u] = bitcast<u32>(value.z);
-  y[at + 3u] = bitcast<u32>(value.w);
+  finish(value, at, thread, inside);
 }
