@@ -20,7 +20,8 @@ export class Readback {
 
   static async create(gpu: Gpu, label: string, bytes: number): Promise<Readback> {
     if (!immediate.has(gpu)) immediate.set(gpu, worksImmediately(gpu));
-    return new Readback(gpu, await warmBuffer(gpu, label, bytes), await immediate.get(gpu)!);
+    const isImmediate = await immediate.get(gpu)!;
+    return new Readback(gpu, await warmBuffer(gpu, label, bytes), isImmediate);
   }
 
   /** Encodes the copy of `bytes` bytes of `source` into place `at`. */

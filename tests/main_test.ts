@@ -1,7 +1,8 @@
 /** The program's entry: commands, help, and that importing it does nothing. */
+import { fileURLToPath } from "node:url";
 import assert from "node:assert/strict";
 
-const MAIN = new URL("../main.ts", import.meta.url).pathname;
+const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 
 interface Outcome {
   code: number;

@@ -1,4 +1,5 @@
 /** A GPU that is lost: streams end with an error, and so does the process. */
+import { fileURLToPath } from "node:url";
 import assert from "node:assert/strict";
 import { CheckpointError } from "../../model/checkpoint/error.ts";
 import { committedGolden, loadGolden } from "../golden.ts";
@@ -101,7 +102,7 @@ Deno.test("an error of the GPU ends the engine, in the driver's words for the lo
 
 Deno.test("GPU lost: `serve` ends its streams with an error event and itself with 70", () =>
   withSynthetic({ tokenizer: true }, async (model) => {
-    const fixture = new URL("./losing_server_fixture.ts", import.meta.url).pathname;
+    const fixture = fileURLToPath(new URL("./losing_server_fixture.ts", import.meta.url));
     const server = new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", fixture, "serve", "--model", model, "--port", "0"],
       stdin: "piped",

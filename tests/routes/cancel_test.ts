@@ -1,4 +1,5 @@
 /** Clients that leave, on real loopback connections: their work ends, and nobody else's. */
+import { fileURLToPath } from "node:url";
 import assert from "node:assert/strict";
 import { FOREVER, jsonPost, testApp, until, withServer } from "./helpers.ts";
 
@@ -91,7 +92,7 @@ Deno.test("a client that never reads holds back its own generation and nobody el
 });
 
 Deno.test("`deno serve` tells of clients that leave, too", async () => {
-  const fixture = new URL("./deno_serve_fixture.ts", import.meta.url).pathname;
+  const fixture = fileURLToPath(new URL("./deno_serve_fixture.ts", import.meta.url));
   const command = new Deno.Command(Deno.execPath(), {
     args: ["serve", "-A", "--host", "127.0.0.1", "--port", "0", fixture],
     stdout: "piped",

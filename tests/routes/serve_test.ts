@@ -1,4 +1,5 @@
 /** A server's life, in a process of its own: loading, signals, draining, and its exit code. */
+import { fileURLToPath } from "node:url";
 import assert from "node:assert/strict";
 import { jsonPost, readEvents } from "./helpers.ts";
 
@@ -12,7 +13,7 @@ class Server implements AsyncDisposable {
   #heard = () => {};
 
   constructor(...flags: string[]) {
-    const fixture = new URL("./serve_fixture.ts", import.meta.url).pathname;
+    const fixture = fileURLToPath(new URL("./serve_fixture.ts", import.meta.url));
     this.#process = new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", fixture, ...flags],
       stdin: "piped",

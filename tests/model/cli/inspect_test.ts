@@ -1,10 +1,11 @@
 /** `inspect` as a process: the JSON it prints, and its sentences when something is wrong. */
+import { fileURLToPath } from "node:url";
 import assert from "node:assert/strict";
 import { help } from "../../../model/cli/inspect.ts";
 import { agreedGreedy, committedGolden, goldenDirs, loadGolden, nmse } from "../../golden.ts";
 import { withCopy } from "../checkpoint/damaged.ts";
 
-const MAIN = new URL("../../../main.ts", import.meta.url).pathname;
+const MAIN = fileURLToPath(new URL("../../../main.ts", import.meta.url));
 const MODEL = committedGolden("q4-g128-act");
 
 interface Outcome {
