@@ -87,7 +87,7 @@ export class Uploader {
   async float32(label: string, tensor: TensorInfo): Promise<GPUBuffer> {
     const bytes = await this.checkpoint.read(tensor);
     await this.sent(bytes.byteLength);
-    return storageFrom(this.gpu, label, toFloat32(bytes, tensor.dtype));
+    return storageFrom(this.gpu, label, finiteFloats(tensor, bytes));
   }
 
   /**
@@ -114,7 +114,7 @@ export class Uploader {
     const { groups } = tensors;
     const packed = packGroups({ bits, groups, outFeatures, scales, qzeros, zeroOffset, columns });
     const bias = tensors.bias
-      ? toFloat32(await checkpoint.read(tensors.bias), tensors.bias.dtype)
+      ? finiteFloats(tensors.bias, await checkpoint.read(tensors.bias))
       : new Float32Array(outFeatures);
     await this.sent(tensors.scales.bytes + tensors.qzeros.bytes + (tensors.bias?.bytes ?? 0));
     return {
@@ -194,21 +194,38 @@ export class Uploader {
 /**
  * Values of a tensor as the bits of half-precision numbers.
  *
- * @throws {CheckpointError} naming the tensor, for a finite value that half precision cannot hold.
+ * @throws {CheckpointError} naming the tensor, for NaN, infinity and what half precision cannot hold.
  */
 export function halves(
   tensor: TensorInfo,
   bytes: Uint8Array<ArrayBuffer>,
 ): Uint16Array<ArrayBuffer> {
+  let bits: Uint16Array<ArrayBuffer> | undefined;
   try {
-    return toFloat16Bits(bytes, tensor.dtype);
+    bits = toFloat16Bits(bytes, tensor.dtype);
   } catch (error) {
-    // It says which value is too large, but cannot know whose.
-    const found = toFloat32(bytes, tensor.dtype).find((value) =>
-      Number.isFinite(value) && !Number.isFinite(Math.f16round(value))
-    );
-    if (found === undefined) throw error;
-    const { path, name } = tensor;
-    throw wrong(path, `tensor ${quote(name)}`, "within half precision (to 65504)", `${found}`);
+    // It says which value is too large, but cannot know whose: that is found below.
+    if (!(error instanceof RangeError)) throw error;
   }
+  if (bits && !hasNonFinite(bits)) return bits;
+  throw notFinite(tensor, toFloat32(bytes, tensor.dtype), "within half precision (to 65504)");
+}
+
+/** A loop, since it runs over every value of the embedding. */
+function hasNonFinite(bits: Uint16Array): boolean {
+  for (let i = 0; i < bits.length; i++) if ((bits[i] & 0x7c00) === 0x7c00) return true;
+  return false;
+}
+
+/** @throws {CheckpointError} naming the tensor, for NaN and infinity. */
+function finiteFloats(tensor: TensorInfo, bytes: Uint8Array<ArrayBuffer>) {
+  const values = toFloat32(bytes, tensor.dtype);
+  if (values.every(Number.isFinite)) return values;
+  throw notFinite(tensor, values, "finite numbers");
+}
+
+function notFinite({ path, name }: TensorInfo, values: Float32Array, expected: string) {
+  const found = values.find((value) => !Number.isFinite(value)) ??
+    values.find((value) => !Number.isFinite(Math.f16round(value)));
+  return wrong(path, `tensor ${quote(name)}`, expected, `${found}`);
 }

@@ -114,7 +114,11 @@ async function compute(gpu: Gpu, model: Falcon, tokens: number[], position: numb
   pass.end();
   gpu.device.queue.submit([encoder.finish()]);
   const bytes = await readOnce(gpu, model.state.logits, model.config.vocabSize * 4);
-  return new Float32Array(bytes);
+  const logits = new Float32Array(bytes);
+  if (!logits.every(Number.isFinite)) {
+    throw new Error("The model computes logits that are not finite numbers.");
+  }
+  return logits;
 }
 
 function argmax(values: Float32Array): number {

@@ -74,7 +74,11 @@ export async function refused(
   return error.message;
 }
 
-/** Waits until `condition` holds; a test that waits for ever is ended by whoever runs it. */
+/** Waits until `condition` holds, and fails after a minute: whoever should make it so has died. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+  const end = performance.now() + 60_000;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error("waited a minute in vain");
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
 }

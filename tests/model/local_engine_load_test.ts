@@ -103,6 +103,21 @@ for (const [name, change] of Object.entries(TOO_LARGE)) {
     }));
 }
 
+for (
+  const name of ["transformer.h.1.mlp.dense_4h_to_h.scales", "transformer.h.0.input_layernorm.bias"]
+) {
+  Deno.test(`load: NaN in ${name} is named`, () =>
+    withCopy(async ({ dir }) => {
+      await rewriteCheckpoint(committedGolden("q4-g128-act"), dir, {
+        edit: (tensors) => void tensors.get(name)!.bytes.set([0, 0x7e]), // NaN in half precision
+      });
+      const error = await unloadable({ model: dir });
+      assert(error instanceof CheckpointError);
+      assert.match(error.message, /model\.safetensors: tensor .* should be .*, found NaN\.$/);
+      assert(error.message.includes(`"${name}"`));
+    }));
+}
+
 Deno.test("load: what the GPU cannot hold is refused with the numbers", async () => {
   const onProgress = () => assert.fail("weights were read before it was checked");
   for (const kvBytes of [2 ** 37, Number.MAX_SAFE_INTEGER]) {
@@ -130,10 +145,12 @@ Deno.test("load: it tells how far it is, and ends at the end", async () => {
   assert.equal(done, total);
 });
 
-Deno.test("load: weights that are not numbers fail each request, and nothing else", () =>
+Deno.test("load: weights whose logits overflow fail each request, and nothing else", () =>
   withCopy(async (copy) => {
     await copy.editTensors((tensors) => {
-      new Uint16Array(tensors.get("transformer.ln_f.weight")!.bytes.buffer).fill(0x7e00);
+      const tensor = tensors.get("transformer.ln_f.weight")!;
+      const values = new Float32Array(tensor.bytes.byteLength / 2).fill(3e38);
+      Object.assign(tensor, { dtype: "F32", bytes: new Uint8Array(values.buffer) });
     });
     await withEngine({ model: copy.dir }, async (engine) => {
       for (let n = 0; n < 2; n++) {
