@@ -21,6 +21,12 @@ export interface Gpu {
   readonly adapter: string;
   /** Whether the adapter is a CPU (Mesa's lavapipe, say). */
   readonly software: boolean;
+  /** Threads of a subgroup; 0 when the GPU has none, or not of one size. */
+  readonly subgroupSize: number;
+  /** Whether workgroups of one dispatch can exchange data through `@coherent` buffers. */
+  readonly coherent: boolean;
+  /** Whether passes can be timed. */
+  readonly timestamps: boolean;
   /** Largest range of a buffer one binding may show, in bytes. */
   readonly maxBindingBytes: number;
   /** Resolves with the reason once the device is gone, on purpose or not. */
@@ -47,6 +53,13 @@ const WANTED_LIMITS = [
   "maxComputeWorkgroupSizeX",
 ] as const;
 
+/** Used where they are there. Deno's adapters do not list them all, but devices take them. */
+const WANTED_FEATURES = [
+  "subgroups",
+  "wgpu-memory-decoration-coherent",
+  "timestamp-query",
+] as GPUFeatureName[];
+
 /**
  * Opens the fastest adapter with its own limits instead of WebGPU's small defaults.
  *
@@ -57,23 +70,34 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   if (Deno.build.os === "linux" && !Deno.env.get("DENO_WEBGPU_BACKEND")) {
     Deno.env.set("DENO_WEBGPU_BACKEND", "vulkan");
   }
+  const adapter = await findAdapter();
+  const device = await openDevice(adapter, WANTED_FEATURES)
+    .catch(async () => await openDevice(await findAdapter(), []));
+  return new OpenGpu(device, adapter.info, options);
+}
+
+async function findAdapter(): Promise<GPUAdapter> {
   const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) {
-    throw new GpuError(
-      "No GPU adapter was found: install a Vulkan driver " +
-        "(without a GPU, on Debian: apt-get install libvulkan1 mesa-vulkan-drivers)",
-    );
-  }
+  if (adapter) return adapter;
+  throw new GpuError(
+    "No GPU adapter was found: install a Vulkan driver " +
+      "(without a GPU, on Debian: apt-get install libvulkan1 mesa-vulkan-drivers)",
+  );
+}
+
+function openDevice(adapter: GPUAdapter, requiredFeatures: GPUFeatureName[]): Promise<GPUDevice> {
   const requiredLimits = Object.fromEntries(
     WANTED_LIMITS.map((name) => [name, adapter.limits[name]]),
   );
-  const device = await adapter.requestDevice({ requiredLimits });
-  return new OpenGpu(device, adapter.info, options);
+  return adapter.requestDevice({ requiredLimits, requiredFeatures });
 }
 
 class OpenGpu implements Gpu {
   readonly adapter: string;
   readonly software: boolean;
+  readonly subgroupSize: number;
+  readonly coherent: boolean;
+  readonly timestamps: boolean;
   readonly maxBindingBytes: number;
   readonly lost: Promise<string>;
   allocatedBytes = 0;
@@ -83,6 +107,13 @@ class OpenGpu implements Gpu {
   constructor(readonly device: GPUDevice, info: GPUAdapterInfo, options: GpuOptions) {
     this.adapter = info.description || info.device || info.vendor || "unnamed adapter";
     this.software = info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader/i.test(this.adapter);
+    const [subgroups, coherent, timestamps] = WANTED_FEATURES.map((name) =>
+      device.features.has(name)
+    );
+    const { subgroupMinSize, subgroupMaxSize } = info;
+    this.subgroupSize = subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0;
+    this.coherent = coherent;
+    this.timestamps = timestamps;
     this.maxBindingBytes = Math.min(
       device.limits.maxStorageBufferBindingSize,
       options.maxBindingBytes ?? Infinity,

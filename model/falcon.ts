@@ -11,6 +11,7 @@ import type { Quantization } from "./checkpoint/quantization.ts";
 import type { FalconConfig } from "./config.ts";
 import { Forward } from "./forward.ts";
 import { BLOCK_TOKENS, kvBytesPerToken, KvCache } from "./kv_cache.ts";
+import { choosePath, type ChosenPath, type Path } from "./path.ts";
 import { type Limits, rowsThatFit, State } from "./state.ts";
 import { type FalconWeights, loadWeights, type Progress } from "./weights.ts";
 
@@ -23,6 +24,10 @@ export interface FalconOptions {
   maxPositions?: number;
   /** Tokens of a prompt computed in one step, at most. */
   maxRows?: number;
+  /** The way of one-row steps. Default: auto. */
+  path?: Path;
+  /** Workgroups of the persistent path, instead of as many as the GPU runs at once; for tests. */
+  workgroups?: number;
   onProgress?: Progress;
 }
 
@@ -39,6 +44,7 @@ export class Falcon {
     readonly kv: KvCache,
     readonly state: State,
     readonly forward: Forward,
+    readonly path: ChosenPath,
   ) {}
 
   /**
@@ -54,12 +60,16 @@ export class Falcon {
       const tensors = await findFalconTensors(checkpoint);
       const limits = fitLimits(gpu, config, options);
       const blocks = kvBlocks(gpu, config, limits, options.kvBytes);
-      const weights = await loadWeights(gpu, checkpoint, tensors, options.onProgress);
-      const kv = new KvCache(gpu, config, blocks, options.slots ?? 1, limits.maxPositions);
+      const { path: way = "auto", onProgress, slots = 1 } = options;
+      const together = way === "persistent" || (way === "auto" && !gpu.software);
+      const weights = await loadWeights(gpu, checkpoint, tensors, onProgress, together);
+      const kv = new KvCache(gpu, config, blocks, slots, limits.maxPositions, together);
       const state = new State(gpu, config, limits);
       const forward = await Forward.create(gpu, config, weights, state, kv);
       await settle(gpu);
-      return new Falcon(gpu, config, quantization, weights, kv, state, forward);
+      const parts = { gpu, config, weights, state, kv, forward };
+      const path = await choosePath(parts, way, options.workgroups);
+      return new Falcon(gpu, config, quantization, weights, kv, state, forward, path);
     } finally {
       checkpoint.close();
     }

@@ -10,7 +10,7 @@
  */
 import { storageFrom } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { BoundKernel } from "../gpu/kernel.ts";
+import type { Binding, BoundKernel } from "../gpu/kernel.ts";
 import { attention } from "../kernels/attention.ts";
 import { attentionCombine } from "../kernels/attention_combine.ts";
 import { embed } from "../kernels/embed.ts";
@@ -22,6 +22,7 @@ import type { Activations } from "./activations.ts";
 import type { FalconConfig } from "./config.ts";
 import { BLOCK_TOKENS, type KvCache } from "./kv_cache.ts";
 import { multiplier, type Multiply } from "./multiply.ts";
+import { PersistentLayers } from "./persistent_layers.ts";
 import type { Row, State, StepShape } from "./state.ts";
 import type { FalconWeights, LayerWeights } from "./weights.ts";
 
@@ -42,9 +43,14 @@ interface Layer {
 }
 
 export class Forward {
+  /** Takes the place of the layers' kernels in steps of one row, while it is there. */
+  persistent: PersistentLayers | undefined;
+
   private constructor(
     private readonly state: State,
     private readonly kv: KvCache,
+    /** Rotary angles, (positions, headDim / 2) pairs. */
+    readonly angles: GPUBuffer,
     private readonly embed: Rows[],
     private readonly layers: { single: Layer; many: Layer }[],
     private readonly finalNorm: BoundKernel<[picks: number]>,
@@ -81,12 +87,13 @@ export class Forward {
     return new Forward(
       state,
       kv,
-      weights.embedding.map(({ buffer: table, uniform: slice }) =>
+      angles,
+      weights.embedding.map(({ range: table, uniform: slice }) =>
         embedKernel.bind({ rows, table, x, slice })
       ),
       layers,
       finalNormKernel.bind({ x, picked, ...weights.finalNorm, y: final }),
-      weights.embedding.map(({ buffer: table, uniform: slice, count }) => ({
+      weights.embedding.map(({ range: table, uniform: slice, count }) => ({
         kernel: headKernel.bind({ x: final, table, logits, slice }),
         count,
       })),
@@ -104,6 +111,14 @@ export class Forward {
    */
   encode(pass: GPUComputePassEncoder, { rows: n, picks, splits }: StepShape): void {
     for (const slice of this.embed) slice.dispatch(pass, n);
+    if (n === 1 && this.persistent) this.persistent.encode(pass);
+    else this.#encodeLayers(pass, n, splits);
+    if (picks === 0) return;
+    this.finalNorm.dispatch(pass, picks);
+    for (const { kernel, count } of this.head) kernel.dispatch(pass, count, picks);
+  }
+
+  #encodeLayers(pass: GPUComputePassEncoder, n: number, splits: number): void {
     for (const { single, many } of this.layers) {
       const layer = n === 1 ? single : many;
       layer.normForQkv.dispatch(pass, n);
@@ -117,9 +132,6 @@ export class Forward {
       layer.combine.dispatch(pass, n);
       layer.dense(pass, n);
     }
-    if (picks === 0) return;
-    this.finalNorm.dispatch(pass, picks);
-    for (const { kernel, count } of this.head) kernel.dispatch(pass, count, picks);
   }
 }
 
@@ -130,14 +142,13 @@ async function bindLayer(
   state: State,
   activations: Activations,
   tables: GPUBuffer,
-  kv: GPUBuffer,
+  kv: Binding,
   angles: GPUBuffer,
 ): Promise<Layer> {
   const { hiddenSize, layerNormEpsilon, heads, headDim } = config;
   const { rows, x, attentionStep: step } = state;
   const { normForQkv, qkv, q, partial, mix, ffn } = activations;
-  const { norm, qkvOrder, upOrder, denseOrder: perm } = weights;
-  const oneOrder = qkvOrder === upOrder;
+  const { norm, qkvOrder, upOrder, oneOrder, denseOrder: perm } = weights;
   const normForUp = oneOrder ? normForQkv : activations.normForUp;
   const shape = { heads, headDim, block: BLOCK_TOKENS };
   const normKernel = await layerNorm(gpu, hiddenSize, layerNormEpsilon);

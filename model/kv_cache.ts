@@ -7,6 +7,7 @@
 import { storageBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { FalconConfig } from "./config.ts";
+import type { Range } from "./weight_heap.ts";
 
 /** Tokens in a block. */
 export const BLOCK_TOKENS = 32;
@@ -18,7 +19,9 @@ export function kvBytesPerToken({ layers, headDim }: FalconConfig): number {
 
 export class KvCache {
   /** A layer's keys and values, (blocks, 2, BLOCK_TOKENS, headDim) half precision. */
-  readonly layers: GPUBuffer[];
+  readonly layers: Range[];
+  /** Whether all layers lie in one buffer, one after the other. */
+  readonly together: boolean;
   /** (slots, tableWidth) block numbers. */
   readonly tables: GPUBuffer;
   /** Blocks the longest sequence may own. */
@@ -34,13 +37,18 @@ export class KvCache {
     readonly blocks: number,
     slots: number,
     maxPositions: number,
+    wantsTogether = false,
   ) {
     const blockBytes = BLOCK_TOKENS * 2 * config.headDim * 2;
     this.#gpu = gpu;
-    this.layers = Array.from(
-      { length: config.layers },
-      (_, i) => storageBuffer(gpu, `kv layer ${i}`, blocks * blockBytes),
-    );
+    const size = blocks * blockBytes;
+    this.together = wantsTogether && size * config.layers <= gpu.maxBindingBytes;
+    const all = this.together ? storageBuffer(gpu, "kv", size * config.layers) : undefined;
+    this.layers = Array.from({ length: config.layers }, (_, i) => ({
+      buffer: all ?? storageBuffer(gpu, `kv layer ${i}`, size),
+      offset: all ? i * size : 0,
+      size,
+    }));
     this.tableWidth = Math.ceil(maxPositions / BLOCK_TOKENS);
     this.tables = storageBuffer(gpu, "block tables", slots * this.tableWidth * 4);
     this.#free = Array.from({ length: blocks }, (_, i) => blocks - 1 - i);

@@ -13,10 +13,11 @@ import type { Linear } from "./checkpoint/falcon_tensors.ts";
 import { toFloat16Bits, toFloat32 } from "./checkpoint/floats.ts";
 import { quote, wrong } from "./checkpoint/report.ts";
 import type { TensorInfo } from "./checkpoint/safetensors.ts";
+import type { Range, WeightHeap } from "./weight_heap.ts";
 
-/** A run of a matrix's outputs (or of a table's rows) in a buffer of its own. */
+/** A run of a matrix's outputs (or of a table's rows) that one binding can show. */
 export interface Slice {
-  buffer: GPUBuffer;
+  range: Range;
   first: number;
   count: number;
   /** (first, count) as the kernels' `slice` uniform. */
@@ -31,27 +32,30 @@ export interface LinearWeights {
   /** Together (outFeatures, inFeatures * bits / 32) words. */
   slices: Slice[];
   /** (outFeatures, groups): half-precision scale and zero. */
-  groups: GPUBuffer;
+  groups: Range;
   /** (outFeatures) float32, zeros when the checkpoint has none. */
-  bias: GPUBuffer;
+  bias: Range;
 }
 
-/** No buffer larger than this: some drivers refuse allocations above their smallest heap. */
-const LARGEST_SLICE_BYTES = 128 * 2 ** 20;
 const CHUNK_BYTES = 16 * 2 ** 20;
 /** Host memory in flight: uploads are copies until the GPU has taken them. */
 const UNSYNCED_BYTES = 4 * CHUNK_BYTES;
 
-/** Cuts `rows` rows of `rowBytes` bytes into buffers that one binding can show. */
-export function createSlices(gpu: Gpu, label: string, rows: number, rowBytes: number): Slice[] {
-  const largest = Math.min(gpu.maxBindingBytes, LARGEST_SLICE_BYTES);
+/** Cuts `rows` rows of `rowBytes` bytes into ranges that one binding can show. */
+export function createSlices(
+  gpu: Gpu,
+  heap: WeightHeap,
+  label: string,
+  rows: number,
+  rowBytes: number,
+): Slice[] {
   // A multiple of 32 rows: outputs leave in chunks of 32.
-  const each = Math.max(32, Math.floor(largest / rowBytes / 32) * 32);
+  const each = Math.max(32, Math.floor(heap.largest / rowBytes / 32) * 32);
   return Array.from({ length: Math.ceil(rows / each) }, (_, i) => {
     const first = i * each;
     const count = Math.min(each, rows - first);
     return {
-      buffer: storageBuffer(gpu, `${label} ${first}`, count * rowBytes),
+      range: heap.take(`${label} ${first}`, count * rowBytes),
       first,
       count,
       uniform: uniformFrom(gpu, `${label} slice`, new Uint32Array([first, count])),
@@ -68,6 +72,7 @@ export class Uploader {
   private constructor(
     readonly gpu: Gpu,
     readonly checkpoint: Checkpoint,
+    readonly heap: WeightHeap,
     private readonly barrier: Readback,
     private readonly onBytes: (bytes: number) => void,
   ) {
@@ -78,16 +83,18 @@ export class Uploader {
   static async create(
     gpu: Gpu,
     checkpoint: Checkpoint,
+    heap: WeightHeap,
     onBytes: (bytes: number) => void,
   ): Promise<Uploader> {
-    return new Uploader(gpu, checkpoint, await Readback.create(gpu, "upload done", 4), onBytes);
+    const barrier = await Readback.create(gpu, "upload done", 4);
+    return new Uploader(gpu, checkpoint, heap, barrier, onBytes);
   }
 
-  /** A small tensor as float32, in a storage buffer. */
-  async float32(label: string, tensor: TensorInfo): Promise<GPUBuffer> {
+  /** A small tensor as float32. */
+  async float32(label: string, tensor: TensorInfo): Promise<Range> {
     const bytes = await this.checkpoint.read(tensor);
     await this.sent(bytes.byteLength);
-    return storageFrom(this.gpu, label, finiteFloats(tensor, bytes));
+    return this.heap.keep(label, finiteFloats(tensor, bytes));
   }
 
   /**
@@ -103,9 +110,9 @@ export class Uploader {
     perm: Uint32Array<ArrayBuffer>,
     columns: Uint32Array<ArrayBuffer>,
   ): Promise<LinearWeights> {
-    const { gpu, checkpoint } = this;
+    const { gpu, checkpoint, heap } = this;
     const { name, inFeatures, outFeatures } = tensors;
-    const slices = createSlices(gpu, name, outFeatures, inFeatures * bits / 8);
+    const slices = createSlices(gpu, heap, name, outFeatures, inFeatures * bits / 8);
     await this.#repack(tensors, bits, slices, perm, columns);
 
     const scales = halves(tensors.scales, await checkpoint.read(tensors.scales));
@@ -123,8 +130,8 @@ export class Uploader {
       outFeatures,
       groupSize: groupSize || inFeatures,
       slices,
-      groups: storageFrom(gpu, `${name} groups`, packed),
-      bias: storageFrom(gpu, `${name} bias`, Float32Array.from(columns, (column) => bias[column])),
+      groups: heap.keep(`${name} groups`, packed),
+      bias: heap.keep(`${name} bias`, Float32Array.from(columns, (column) => bias[column])),
     };
   }
 
@@ -160,7 +167,7 @@ export class Uploader {
           staged: this.#staging,
           perm: permBuffer,
           columns: columnsBuffer,
-          weight: slice.buffer,
+          weight: slice.range,
           chunk: uniform,
         }).dispatch(pass, slice.count);
       }

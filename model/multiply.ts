@@ -4,6 +4,7 @@
  * Knows which kernel is good for how many rows; knows nothing of what the matrix is for.
  */
 import type { Gpu } from "../gpu/device.ts";
+import type { Binding } from "../gpu/kernel.ts";
 import { gptqGemm } from "../kernels/gptq_gemm.ts";
 import { gptqGemv } from "../kernels/gptq_gemv.ts";
 import type { MatrixShape } from "../kernels/gptq_shape.ts";
@@ -26,14 +27,14 @@ export function multiplier(gpu: Gpu, { rowCount }: State) {
     x: GPUBuffer,
     epilogue: MatrixShape["epilogue"],
     y: GPUBuffer,
-    alsoRead: readonly GPUBuffer[] = [],
+    alsoRead: readonly Binding[] = [],
   ): Promise<Multiply> => {
     const shape = { ...linear, epilogue };
     const gemv = await gptqGemv(gpu, shape);
     const gemm = await gptqGemm(gpu, shape);
     const { groups, bias } = linear;
-    const [early1 = groups, early2 = groups] = alsoRead;
-    const slices = linear.slices.map(({ buffer: weight, uniform: slice, count }) => ({
+    const [early1 = groups, early2 = groups]: readonly Binding[] = alsoRead;
+    const slices = linear.slices.map(({ range: weight, uniform: slice, count }) => ({
       count,
       gemv: gemv.bind({ x, weight, groups, bias, y, slice, early1, early2 }),
       gemm: gemm.bind({ x, weight, groups, bias, y, slice, rows: rowCount }),
