@@ -6,6 +6,9 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
+import { DECODE_ATTENTION } from "./decode_attention.ts";
+import { decodeMatrix } from "./decode_matrix.ts";
+import { DECODE_VECTORS } from "./decode_vectors.ts";
 import { GELU } from "./gelu.ts";
 import { GRID_BARRIER } from "./grid_barrier.ts";
 import code from "./decode_layers.wgsl" with { type: "text" };
@@ -70,10 +73,12 @@ const KEYS_PER_RUN = 256;
 /** Storage buffers of one dispatch. */
 const BINDINGS = 12;
 
-const source = (lanes: number) =>
+const source = (lanes: number, bits: number) =>
   defineKernel({
-    name: `decode_layers, ${lanes} lanes`,
-    code: GELU + GRID_BARRIER + lanesTotal(lanes) + code,
+    name: `decode_layers, ${lanes} lanes, ${bits} bits`,
+    code:
+      [GELU, GRID_BARRIER, lanesTotal(lanes), code, DECODE_VECTORS, decodeMatrix(bits)].join("") +
+      DECODE_ATTENTION,
     bindings: {
       weights: "read",
       shares: "read",
@@ -139,6 +144,7 @@ export function cannotDecodeLayers(
   if (limits.maxStorageBuffersPerShaderStage < BINDINGS) return "the GPU binds too few buffers";
   if (limits.maxComputeInvocationsPerWorkgroup < 768) return "the GPU's workgroups are too small";
   if (headDim !== HEAD_DIM) return `a head has ${headDim} dimensions, not ${HEAD_DIM}`;
+  if (hidden > 8 * geometry(gpu).THREADS) return "the model's hidden state is too long";
   if (hidden % 32 !== 0 || ffn % 64 !== 0) return "the model's sizes are no multiples of 32 and 64";
 }
 
@@ -175,7 +181,6 @@ export function decodeLayers(gpu: Gpu, shape: LayersShape, layers: number, workg
     NORM_WEIGHT: places.normWeight,
     NORM_BIAS: places.normBias,
     KV_SIZE: shape.kvSize,
-    BITS: shape.bits,
     HIDDEN: shape.hidden,
     FFN: shape.ffn,
     HEADS: shape.heads,
@@ -190,7 +195,12 @@ export function decodeLayers(gpu: Gpu, shape: LayersShape, layers: number, workg
     MOST_RUNS: runs,
     KEYS_PER_RUN,
   };
-  return compileKernel(gpu, source(threads.LANES), constants, (groups: number) => [groups]);
+  return compileKernel(
+    gpu,
+    source(threads.LANES, shape.bits),
+    constants,
+    (groups: number) => [groups],
+  );
 }
 
 /**

@@ -44,7 +44,6 @@ override NORM_WEIGHT: u32;
 override NORM_BIAS: u32;
 override KV_SIZE: u32; // of a layer's keys and values, in 16 bytes
 
-override BITS: u32;
 override HIDDEN: u32;
 override FFN: u32;
 override HEADS: u32;
@@ -117,223 +116,6 @@ var<workgroup> partials: array<vec4<f32>, PARTIALS>;
 var<workgroup> gelus: array<vec4<f32>, UP_QUADS>;
 var<workgroup> attended: array<array<f32, 66>, UNITS * ATTENDERS * 2u>; // maximum, weight, sum of values
 
-// ---- matrices
-
-// Where a matrix lies, and the chunks of its input.
-struct Matrix {
-  at: u32,
-  groups_at: u32,
-  chunks: u32,
-  groups: u32,
-  per_group: u32, // chunks
-  input_at: u32,
-  scales_at: u32,
-}
-
-fn hidden_matrix(at: u32, groups_at: u32, input_at: u32, scales_at: u32) -> Matrix {
-  return Matrix(at, groups_at, HIDDEN_CHUNKS, (HIDDEN + HIDDEN_GROUP - 1u) / HIDDEN_GROUP,
-    HIDDEN_GROUP / 32u, input_at, scales_at);
-}
-
-fn down_matrix(layer: u32) -> Matrix {
-  return Matrix(layer + DOWN_AT, layer + DOWN_GROUPS, FFN_CHUNKS, (FFN + FFN_GROUP - 1u) / FFN_GROUP,
-    FFN_GROUP / 32u, 0u, 0u);
-}
-
-fn dense_matrix(layer: u32) -> Matrix {
-  return hidden_matrix(layer + DENSE_AT, layer + DENSE_GROUPS, FOR_UP, 0u);
-}
-
-// One chunk of four outputs: 16 bytes of each, or 32; scale and zero of each.
-struct Loaded {
-  a0: vec4<u32>,
-  a1: vec4<u32>,
-  a2: vec4<u32>,
-  a3: vec4<u32>,
-  b0: vec4<u32>,
-  b1: vec4<u32>,
-  b2: vec4<u32>,
-  b3: vec4<u32>,
-  groups: vec4<u32>,
-}
-
-fn word(at: u32, i: u32) -> u32 {
-  return weights[at + i / 4u][i % 4u];
-}
-
-fn load(m: Matrix, row: u32, chunk: u32) -> Loaded {
-  let wide = BITS / 4u;
-  let first = m.at + (row * m.chunks + chunk) * wide;
-  let next = m.chunks * wide;
-  let a0 = weights[first];
-  let a1 = weights[first + next];
-  let a2 = weights[first + 2u * next];
-  let a3 = weights[first + 3u * next];
-  var b0 = a0;
-  var b1 = a1;
-  var b2 = a2;
-  var b3 = a3;
-  if (BITS == 8u) {
-    b0 = weights[first + 1u];
-    b1 = weights[first + next + 1u];
-    b2 = weights[first + 2u * next + 1u];
-    b3 = weights[first + 3u * next + 1u];
-  }
-  let group = row * m.groups + chunk / m.per_group;
-  let groups = vec4(
-    word(m.groups_at, group),
-    word(m.groups_at, group + m.groups),
-    word(m.groups_at, group + 2u * m.groups),
-    word(m.groups_at, group + 3u * m.groups),
-  );
-  return Loaded(a0, a1, a2, a3, b0, b1, b2, b3, groups);
-}
-
-struct Chunk {
-  even_high: vec4<u32>,
-  odd_high: vec4<u32>,
-  even_low: vec4<u32>,
-  odd_low: vec4<u32>,
-  sum: i32,
-}
-
-fn dot_bytes(a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) +
-    dot4I8Packed(a.w, b.w);
-}
-
-// 32 weights of one output times a chunk, but for the scale of the chunk. In 4 bits even quads of
-// inputs lie in the low halves of bytes, odd ones in the high halves.
-fn product(a: vec4<u32>, b: vec4<u32>, group: u32, c: Chunk) -> f32 {
-  var even = a & vec4(0x0f0f0f0fu);
-  var odd = (a >> vec4(4u)) & vec4(0x0f0f0f0fu);
-  if (BITS == 8u) {
-    even = vec4(a.xz, b.xz);
-    odd = vec4(a.yw, b.yw);
-  }
-  let whole = 128 * (dot_bytes(even, c.even_high) + dot_bytes(odd, c.odd_high)) +
-    dot_bytes(even, c.even_low) + dot_bytes(odd, c.odd_low);
-  let scale_zero = unpack2x16float(group);
-  return scale_zero.x * f32(whole - i32(scale_zero.y) * c.sum);
-}
-
-fn products(m: Matrix, w: Loaded, chunk: u32) -> vec4<f32> {
-  let at = m.input_at + chunk;
-  let scale_sum = pool_scales[m.scales_at + chunk];
-  let c = Chunk(pool[at], pool[at + m.chunks], pool[at + 2u * m.chunks], pool[at + 3u * m.chunks],
-    bitcast<i32>(scale_sum.y));
-  return bitcast<f32>(scale_sum.x) * vec4(
-    product(w.a0, w.b0, w.groups.x, c),
-    product(w.a1, w.b1, w.groups.y, c),
-    product(w.a2, w.b2, w.groups.z, c),
-    product(w.a3, w.b3, w.groups.w, c),
-  );
-}
-
-// Outputs row to row + 3 over the chunks lane, lane + lanes, ...; the first of them is loaded.
-fn sums(m: Matrix, first: Loaded, row: u32, lane: u32, lanes: u32) -> vec4<f32> {
-  var sum = vec4(0.0);
-  var now = first;
-  for (var chunk = lane; chunk < m.chunks; chunk += lanes) {
-    var next = now;
-    if (chunk + lanes < m.chunks) {
-      next = load(m, row, chunk + lanes);
-    }
-    sum += products(m, now, chunk);
-    now = next;
-  }
-  return sum;
-}
-
-// ---- 1: norm, qkv and up
-
-// The sum over all threads; `turn` names one of two places, so that one barrier is enough.
-fn total(value: f32, turn: u32, thread: u32) -> f32 {
-  let sum = subgroupAdd(value);
-  if (thread % WIDTH == 0u) {
-    partials[turn * SUBGROUPS + thread / WIDTH].x = sum;
-  }
-  workgroupBarrier();
-  var mine = 0.0;
-  for (var i = thread % WIDTH; i < SUBGROUPS; i += WIDTH) {
-    mine += partials[turn * SUBGROUPS + i].x;
-  }
-  return subgroupAdd(mine);
-}
-
-struct Quad { high: u32, low: u32, scale: u32, sum: u32 }
-
-// Four numbers as bytes, with the scale and the sum of the chunk that an octet shares.
-fn quantised(values: vec4<f32>) -> Quad {
-  let size = bitcast<vec4<u32>>(values) & vec4(0x7fffffffu);
-  var bits = max(max(size.x, size.y), max(size.z, size.w));
-  bits = max(bits, subgroupShuffleXor(bits, 1u));
-  bits = max(bits, subgroupShuffleXor(bits, 2u));
-  bits = max(bits, subgroupShuffleXor(bits, 4u));
-  let largest = bitcast<f32>(bits);
-  let inverse = select(LARGEST_WHOLE / largest, 0.0, largest < 1e-30);
-  let whole = vec4<i32>(round(values * inverse));
-  let high = (whole + 64) >> vec4(7u);
-  var sum = whole.x + whole.y + whole.z + whole.w;
-  sum += subgroupShuffleXor(sum, 1u);
-  sum += subgroupShuffleXor(sum, 2u);
-  sum += subgroupShuffleXor(sum, 4u);
-  let scale = bitcast<u32>(largest / LARGEST_WHOLE);
-  return Quad(pack4xI8(high), pack4xI8(whole - high * 128), scale, bitcast<u32>(sum));
-}
-
-// Writes quad i of a hidden state as chunks.
-fn put(values: vec4<f32>, i: u32, at: u32, scales_at: u32) {
-  let quad = quantised(values);
-  let chunk = i / 8u;
-  let part = i % 8u;
-  pool[at + (part % 2u) * HIDDEN_CHUNKS + chunk][part / 2u] = quad.high;
-  pool[at + (2u + part % 2u) * HIDDEN_CHUNKS + chunk][part / 2u] = quad.low;
-  if (part == 0u) {
-    pool_scales[scales_at + chunk] = vec2(quad.scale, quad.sum);
-  }
-}
-
-// Four numbers of the hidden state that lies in the pool as floats.
-fn gathered(i: vec4<u32>) -> vec4<f32> {
-  return bitcast<vec4<f32>>(vec4(
-    pool[i.x / 4u][i.x % 4u],
-    pool[i.y / 4u][i.y % 4u],
-    pool[i.z / 4u][i.z % 4u],
-    pool[i.w / 4u][i.w % 4u],
-  ));
-}
-
-fn norm(layer: u32, thread: u32) {
-  var sum = 0.0;
-  for (var i = thread; i < QUADS; i += THREADS) {
-    let values = x[i];
-    pool[i] = bitcast<vec4<u32>>(values);
-    sum += values.x + values.y + values.z + values.w;
-  }
-  let mean = total(sum, 0u, thread) / f32(HIDDEN);
-  var squares = 0.0;
-  for (var i = thread; i < QUADS; i += THREADS) {
-    let difference = bitcast<vec4<f32>>(pool[i]) - mean;
-    squares += dot(difference, difference);
-  }
-  let scale = inverseSqrt(total(squares, 1u, thread) / f32(HIDDEN) + EPSILON);
-  for (var i = thread; i < QUADS; i += THREADS) {
-    let difference = bitcast<vec4<f32>>(pool[i]) - mean;
-    let weight = bitcast<vec4<f32>>(weights[layer + NORM_WEIGHT + i]);
-    let bias = bitcast<vec4<f32>>(weights[layer + NORM_BIAS + i]);
-    pool[i] = bitcast<vec4<u32>>(difference * scale * weight + bias);
-  }
-  workgroupBarrier();
-  for (var i = thread; i < QUADS; i += THREADS) {
-    put(gathered(weights[layer + UP_ORDER + i]), i, FOR_UP, 0u);
-    if (ONE_ORDER == 0u) {
-      put(gathered(weights[layer + QKV_ORDER + i]), i, FOR_QKV, FOR_QKV_SCALES);
-    }
-  }
-  workgroupBarrier();
-}
-
 // The matrix and the row of the `mine`-th quad of this workgroup: first those of up, then qkv's.
 fn wide_matrix(layer: u32, share: Share, mine: u32) -> Matrix {
   if (mine < 8u * share.up_units) {
@@ -393,18 +175,30 @@ fn widen(layer: u32, share: Share, ahead: Loaded, thread: u32) {
   }
 }
 
-// ---- 2 and 3: down and dense, whose outputs are the same
-
+// All of ffn into the pool, four loads of a thread at once.
 fn fetch_ffn(thread: u32) {
-  for (var i = thread; i < 4u * FFN_CHUNKS; i += THREADS) {
-    pool[i] = ffn[i];
-  }
-  for (var i = thread; i < FFN_CHUNKS / 2u; i += THREADS) {
-    let two = ffn[4u * FFN_CHUNKS + i];
-    pool_scales[2u * i] = two.xy;
-    pool_scales[2u * i + 1u] = two.zw;
+  let last = 4u * FFN_CHUNKS + FFN_CHUNKS / 2u - 1u;
+  for (var i = thread; i <= last; i += 4u * THREADS) {
+    let a = ffn[i];
+    let b = ffn[min(i + THREADS, last)];
+    let c = ffn[min(i + 2u * THREADS, last)];
+    let d = ffn[min(i + 3u * THREADS, last)];
+    put_ffn(a, i);
+    put_ffn(b, i + THREADS);
+    put_ffn(c, i + 2u * THREADS);
+    put_ffn(d, i + 3u * THREADS);
   }
   workgroupBarrier();
+}
+
+fn put_ffn(words: vec4<u32>, i: u32) {
+  if (i < 4u * FFN_CHUNKS) {
+    pool[i] = words;
+  } else if (i < 4u * FFN_CHUNKS + FFN_CHUNKS / 2u) {
+    let chunk = 2u * (i - 4u * FFN_CHUNKS);
+    pool_scales[chunk] = words.xy;
+    pool_scales[chunk + 1u] = words.zw;
+  }
 }
 
 // Threads that share an output of these matrices, and how many outputs are computed at once.
@@ -447,241 +241,6 @@ fn partials_total(mine: u32, each: u32) -> vec4<f32> {
   return sum;
 }
 
-// ---- 2: attention
-
-// The runs that a row's keys are cut in, its own key in the last one.
-struct Runs { count: u32, keys: u32 }
-
-fn runs_of(position: u32) -> Runs {
-  let count = min(position / KEYS_PER_RUN + 1u, MOST_RUNS);
-  return Runs(count, (position + count) / count);
-}
-
-struct Eight { a: vec4<f32>, b: vec4<f32> }
-
-// Eight dimensions of a head of qkv, rotated by its position: dimension d pairs with d + 32.
-fn rotated(head: u32, o: u32, position: u32) -> Eight {
-  let own = head * 16u + 2u * o;
-  let other = head * 16u + (2u * o + 8u) % 16u;
-  let at = position * 16u + 4u * (o % 4u);
-  let first = angles[at];
-  let second = angles[at + 1u];
-  let third = angles[at + 2u];
-  let fourth = angles[at + 3u];
-  let sign = select(1.0, -1.0, o < 4u);
-  return Eight(
-    qkv[own] * vec4(first.xz, second.xz) + sign * qkv[other] * vec4(first.yw, second.yw),
-    qkv[own + 1u] * vec4(third.xz, fourth.xz) + sign * qkv[other + 1u] * vec4(third.yw, fourth.yw),
-  );
-}
-
-fn halves(v: Eight) -> vec4<u32> {
-  return vec4(
-    pack2x16float(v.a.xy),
-    pack2x16float(v.a.zw),
-    pack2x16float(v.b.xy),
-    pack2x16float(v.b.zw),
-  );
-}
-
-fn floats(w: vec4<u32>) -> Eight {
-  return Eight(
-    vec4(unpack2x16float(w.x), unpack2x16float(w.y)),
-    vec4(unpack2x16float(w.z), unpack2x16float(w.w)),
-  );
-}
-
-fn octet_total(value: vec4<f32>) -> vec4<f32> {
-  var sum = value + subgroupShuffleXor(value, 1u);
-  sum += subgroupShuffleXor(sum, 2u);
-  return sum + subgroupShuffleXor(sum, 4u);
-}
-
-fn dot8(k: Eight, q: Eight) -> f32 {
-  return dot(k.a, q.a) + dot(k.b, q.b);
-}
-
-// What an octet, then a subgroup, knows of one head: attention over the keys it has seen.
-struct Seen { highest: f32, weight: f32, a: vec4<f32>, b: vec4<f32> }
-
-fn see(s: Seen, scores: vec4<f32>, v0: Eight, v1: Eight, v2: Eight, v3: Eight) -> Seen {
-  let highest = max(s.highest, max(max(scores.x, scores.y), max(scores.z, scores.w)));
-  let shrink = exp(s.highest - highest);
-  let p = exp(scores - highest);
-  return Seen(
-    highest,
-    s.weight * shrink + (p.x + p.y) + (p.z + p.w),
-    s.a * shrink + (p.x * v0.a + p.y * v1.a) + (p.z * v2.a + p.w * v3.a),
-    s.b * shrink + (p.x * v0.b + p.y * v1.b) + (p.z * v2.b + p.w * v3.b),
-  );
-}
-
-// Joins with the octet `distance` threads away.
-fn joined(s: Seen, distance: u32) -> Seen {
-  let highest = max(s.highest, subgroupShuffleXor(s.highest, distance));
-  let shrink = exp(s.highest - highest);
-  let weight = s.weight * shrink;
-  let a = s.a * shrink;
-  let b = s.b * shrink;
-  return Seen(
-    highest,
-    weight + subgroupShuffleXor(weight, distance),
-    a + subgroupShuffleXor(a, distance),
-    b + subgroupShuffleXor(b, distance),
-  );
-}
-
-// One run of keys for two heads, by the ATTENTION last threads. The row's own key and value are not
-// in the cache yet: the first octet of the last run takes them from qkv.
-fn attend(layer_kv: u32, unit: u32, slot: u32, attender: u32) {
-  let row = rows[0];
-  let position = row.y;
-  let o = attender % 8u;
-  let octet = attender / 8u;
-  let octets = ATTENTION / 8u;
-  let head = unit % PAIRS * 2u;
-  let run = unit / PAIRS;
-  let runs = runs_of(position);
-  let end = min(position, (run + 1u) * runs.keys);
-  let scale = 0.125; // 1 / sqrt(HEAD_DIM)
-
-  let q0 = rotated(head, o, position);
-  let q1 = rotated(min(head + 1u, HEADS - 1u), o, position);
-  let new_key = halves(rotated(HEADS, o, position));
-  let value_at = (HEADS + 1u) * 16u + 2u * o;
-  let new_value = halves(Eight(qkv[value_at], qkv[value_at + 1u]));
-  let own = run + 1u == runs.count && octet == 0u;
-  if (own && head == 0u) {
-    let block = tables[row.z + position / BLOCK];
-    let place = layer_kv + (block * 2u * BLOCK + position % BLOCK) * 8u + o;
-    kv[place] = new_key;
-    kv[place + BLOCK * 8u] = new_value;
-  }
-  let key = floats(new_key);
-  let value = floats(new_value);
-  let own_scores = octet_total(vec4(dot8(key, q0), dot8(key, q1), 0.0, 0.0)) * scale;
-  let there = select(0.0, 1.0, own);
-  var seen0 = Seen(select(LOWEST, own_scores.x, own), there, there * value.a, there * value.b);
-  var seen1 = Seen(select(LOWEST, own_scores.y, own), there, there * value.a, there * value.b);
-
-  for (var first = run * runs.keys + octet; first < end; first += 4u * octets) {
-    let keys = first + octets * vec4(0u, 1u, 2u, 3u);
-    let inside = keys < vec4(end);
-    let at = min(keys, vec4(end - 1u));
-    let blocks = vec4(
-      tables[row.z + at.x / BLOCK],
-      tables[row.z + at.y / BLOCK],
-      tables[row.z + at.z / BLOCK],
-      tables[row.z + at.w / BLOCK],
-    );
-    let place = layer_kv + (blocks * 2u * BLOCK + at % BLOCK) * 8u + o;
-    let w0 = kv[place.x];
-    let w1 = kv[place.y];
-    let w2 = kv[place.z];
-    let w3 = kv[place.w];
-    let v0 = floats(kv[place.x + BLOCK * 8u]);
-    let v1 = floats(kv[place.y + BLOCK * 8u]);
-    let v2 = floats(kv[place.z + BLOCK * 8u]);
-    let v3 = floats(kv[place.w + BLOCK * 8u]);
-    let k0 = floats(w0);
-    let k1 = floats(w1);
-    let k2 = floats(w2);
-    let k3 = floats(w3);
-    let scores0 = octet_total(vec4(dot8(k0, q0), dot8(k1, q0), dot8(k2, q0), dot8(k3, q0))) * scale;
-    let scores1 = octet_total(vec4(dot8(k0, q1), dot8(k1, q1), dot8(k2, q1), dot8(k3, q1))) * scale;
-    seen0 = see(seen0, select(vec4(LOWEST), scores0, inside), v0, v1, v2, v3);
-    seen1 = see(seen1, select(vec4(LOWEST), scores1, inside), v0, v1, v2, v3);
-  }
-  for (var distance = 8u; distance < WIDTH; distance *= 2u) {
-    seen0 = joined(seen0, distance);
-    seen1 = joined(seen1, distance);
-  }
-  if (attender % WIDTH < 8u) {
-    let place = (slot * ATTENDERS + attender / WIDTH) * 2u;
-    keep(place, o, seen0);
-    keep(place + 1u, o, seen1);
-  }
-}
-
-fn keep(place: u32, o: u32, s: Seen) {
-  if (o == 0u) {
-    attended[place][0] = s.highest;
-    attended[place][1] = s.weight;
-  }
-  for (var i = 0u; i < 4u; i++) {
-    attended[place][2u + 8u * o + i] = s.a[i];
-    attended[place][6u + 8u * o + i] = s.b[i];
-  }
-}
-
-// What the subgroups have seen of one run and two heads, put together: 16 threads a head.
-fn publish(unit: u32, slot: u32, thread: u32) {
-  let local = thread / 16u;
-  let head = unit % PAIRS * 2u + local;
-  if (local >= 2u || head >= HEADS) {
-    return;
-  }
-  let quad = thread % 16u;
-  let at = slot * ATTENDERS * 2u + local;
-  var highest = LOWEST;
-  for (var i = 0u; i < ATTENDERS; i++) {
-    highest = max(highest, attended[at + 2u * i][0]);
-  }
-  var weight = 0.0;
-  var sum = vec4(0.0);
-  for (var i = 0u; i < ATTENDERS; i++) {
-    let from_one = at + 2u * i;
-    let shrink = exp(attended[from_one][0] - highest);
-    weight += shrink * attended[from_one][1];
-    sum += shrink * vec4(
-      attended[from_one][2u + 4u * quad],
-      attended[from_one][3u + 4u * quad],
-      attended[from_one][4u + 4u * quad],
-      attended[from_one][5u + 4u * quad],
-    );
-  }
-  let place = unit / PAIRS * HEADS + head;
-  mix[place * 16u + quad] = sum / weight;
-  if (quad == 0u) {
-    mix_weights[place] = vec2(highest, weight);
-  }
-}
-
-// ---- 3: attention's output
-
-// Four numbers of it, over all runs.
-fn mixed(i: u32, runs: u32) -> vec4<f32> {
-  if (runs == 1u) {
-    return mix[i];
-  }
-  let head = i / 16u;
-  var highest = LOWEST;
-  for (var run = 0u; run < runs; run++) {
-    highest = max(highest, mix_weights[run * HEADS + head].x);
-  }
-  var weight = 0.0;
-  var sum = vec4(0.0);
-  for (var run = 0u; run < runs; run++) {
-    let known = mix_weights[run * HEADS + head];
-    let part = exp(known.x - highest) * known.y;
-    weight += part;
-    sum += part * mix[run * QUADS + i];
-  }
-  return sum / weight;
-}
-
-// Into the pool, in the order of dense's inputs.
-fn fetch_mix(layer: u32, runs: u32, thread: u32) {
-  for (var i = thread; i < QUADS; i += THREADS) {
-    pool[i] = bitcast<vec4<u32>>(mixed(i, runs));
-  }
-  workgroupBarrier();
-  for (var i = thread; i < QUADS; i += THREADS) {
-    put(gathered(weights[layer + DENSE_ORDER + i]), i, FOR_UP, 0u);
-  }
-  workgroupBarrier();
-}
-
 @compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -711,6 +270,7 @@ fn main(
       }
     }
     let dense = load_out(dense_matrix(layer), share, dense_team, thread);
+    let order = load_two(layer + DENSE_ORDER, thread);
     workgroupBarrier();
     var slot = 0u;
     for (var unit = share.rank; unit < PAIRS * runs; unit += workgroups.x) {
@@ -727,7 +287,11 @@ fn main(
     }
     meet(thread, workgroups.x);
 
-    fetch_mix(layer, runs, thread);
+    let mix0 = mixed(min(thread, QUADS - 1u), runs);
+    let mix1 = mixed(second_quad(thread), runs);
+    put_floats(mix0, mix1, thread);
+    put_ordered(order, FOR_UP, 0u, thread);
+    workgroupBarrier();
     narrow(dense_matrix(layer), share, dense_team, dense, thread);
     if (i + 1u < LAYERS) {
       wide = load_wide(layer + LAYER_SIZE, share, thread / LANES, thread % LANES);
