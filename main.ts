@@ -4,7 +4,7 @@
  * Knows the commands' names. Each is loaded only when it is called, so that `--help` is quick, and
  * importing this file does nothing.
  */
-import { suggestion } from "./routes/closest.ts";
+import { suggestion } from "./model/cli/closest.ts";
 
 interface Command {
   /** Returns the exit code. */

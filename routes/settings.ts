@@ -6,7 +6,7 @@
  */
 import { parseArgs } from "node:util";
 import { z } from "zod";
-import { suggestion } from "./closest.ts";
+import { suggestion } from "../model/cli/closest.ts";
 
 interface Option<Schema extends z.ZodType> {
   variable: string;

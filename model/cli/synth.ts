@@ -3,9 +3,10 @@
  *
  * Knows its flags, the folder to write and Ctrl-C. Knows nothing of what is in the files.
  */
-import { statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { CheckpointError } from "../checkpoint/error.ts";
+import { freeBytes } from "../disk.ts";
+import { formatBytes } from "../sizes.ts";
 import { SHAPES, syntheticBytes, type SynthOptions, writeSynthetic } from "../synth.ts";
 import { Arguments, type FlagKinds, UsageError, wrong } from "./arguments.ts";
 import { progress } from "./progress.ts";
@@ -195,11 +196,10 @@ async function checkReplaceable(dir: string, force: boolean): Promise<void> {
 
 /** @throws {OutputError} when the disk has no room; where that cannot be told, writing will tell */
 async function checkSpace(dir: string, bytes: number): Promise<void> {
-  const disk = await statfs(dir).catch(() => undefined);
-  const free = disk === undefined ? Infinity : disk.bavail * disk.bsize;
+  const free = await freeBytes(dir);
   if (free > bytes) return;
   throw new OutputError(
-    `The checkpoint has ${size(bytes)}, but ${dir} has room for ${size(free)}.`,
+    `The checkpoint has ${formatBytes(bytes)}, but ${dir} has room for ${formatBytes(free)}.`,
   );
 }
 
@@ -214,14 +214,8 @@ async function removeFolder(dir: string): Promise<void> {
 function report(out: string, seconds: number): void {
   console.log(`Wrote ${out} in ${seconds.toFixed(1)} s:`);
   for (const name of Array.from(Deno.readDirSync(out), (entry) => entry.name).sort()) {
-    console.log(`  ${name}  ${size(Deno.statSync(join(out, name)).size)}`);
+    console.log(`  ${name}  ${formatBytes(Deno.statSync(join(out, name)).size)}`);
   }
-}
-
-function size(bytes: number): string {
-  const units = ["bytes", "kB", "MB", "GB", "TB"];
-  const step = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(bytes, 1)) / 3));
-  return `${step === 0 ? bytes : (bytes / 1000 ** step).toFixed(2)} ${units[step]}`;
 }
 
 /** What the system or we have to say about the folder; undefined for a mistake in the program. */

@@ -1,6 +1,6 @@
 /** Flags and variables of `serve`: what they mean, and one sentence for each mistake. */
 import assert from "node:assert/strict";
-import { closest } from "../../routes/closest.ts";
+import { closest } from "../../model/cli/closest.ts";
 import { readSettings, SettingsError, settingsHelp, wantsHelp } from "../../routes/settings.ts";
 
 const DEFAULTS = {
