@@ -17,6 +17,18 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "stream one answer to the terminal",
     load: () => import("./model/cli/generate.ts"),
   },
+  pull: {
+    summary: "fetch a model from Hugging Face's hub",
+    load: () => import("./model/cli/pull.ts"),
+  },
+  branches: {
+    summary: "list Claire's branches and which are here",
+    load: () => import("./model/cli/branches.ts"),
+  },
+  doctor: {
+    summary: "check this machine, and say what to do",
+    load: () => import("./model/cli/doctor.ts"),
+  },
   inspect: {
     summary: "print logits and greedy tokens as JSON",
     load: () => import("./model/cli/inspect.ts"),

@@ -48,9 +48,9 @@ function option<Schema extends z.ZodType>(option: Option<Schema>): Option<Schema
 const OPTIONS = {
   "model": option({
     variable: "MODEL",
-    placeholder: "FOLDER",
-    help: "the checkpoint to serve (default: a small built-in model, made on first use)",
-    expected: "a folder",
+    placeholder: "MODEL",
+    help: "a checkpoint's folder, or owner/name[:revision] (default: a small built-in model)",
+    expected: "a folder or a name",
     schema: z.string().optional(),
   }),
   "host": option({

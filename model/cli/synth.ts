@@ -8,42 +8,50 @@ import { CheckpointError } from "../checkpoint/error.ts";
 import { freeBytes } from "../disk.ts";
 import { formatBytes } from "../sizes.ts";
 import { SHAPES, syntheticBytes, type SynthOptions, writeSynthetic } from "../synth.ts";
-import { Arguments, type FlagKinds, UsageError, wrong } from "./arguments.ts";
+import { Arguments, UsageError, wrong } from "./arguments.ts";
+import { type Flags, flagsHelp } from "./flags.ts";
 import { progress } from "./progress.ts";
+
+export const FLAGS: Flags = {
+  shape: { value: "SHAPE", variable: "SYNTH_SHAPE", help: "see below" },
+  bits: { value: "N", variable: "SYNTH_BITS", help: "4 (the default) or 8" },
+  group: {
+    value: "SIZE",
+    variable: "SYNTH_GROUP",
+    help: "32, 64, 128 (the default) or none: inputs that share a scale",
+  },
+  "act-order": {
+    variable: "SYNTH_ACT_ORDER",
+    help: "scatter the inputs of a group, as in all of Claire's branches",
+  },
+  asym: { variable: "SYNTH_ASYM", help: "zero points differ by group and column" },
+  bias: { variable: "SYNTH_BIAS", help: "give every linear layer a bias" },
+  seed: { value: "N", variable: "SYNTH_SEED", help: "which random weights (default: 0)" },
+  "shard-size": {
+    value: "SIZE",
+    variable: "SYNTH_SHARD_SIZE",
+    help: "largest file, 5GB say (default: one file)",
+  },
+  tokenizer: {
+    variable: "SYNTH_TOKENIZER",
+    help: "write a tokenizer.json that spells bytes; needs 268 tokens or more",
+  },
+  force: { variable: "SYNTH_FORCE", help: "replace a checkpoint that is in OUT" },
+};
 
 export const help = `Write a GPTQ Falcon checkpoint with random weights.
 
 Usage: deno task synth [flags] OUT
 
-  --shape SHAPE      falcon-7b (4 GB with 4 bits), tiny (the default), or
-                     HIDDENxLAYERSxHEADS[xVOCAB]: 4544x1x71x65024 is one layer of full width;
-                     without VOCAB there are ${SHAPES["tiny"]!.vocabSize} tokens
-  --bits N           4 (the default) or 8
-  --group SIZE       32, 64, 128 (the default) or none: inputs that share a scale
-  --act-order        scatter the inputs of a group, as in all of Claire's branches
-  --asym             zero points differ by group and column
-  --bias             give every linear layer a bias
-  --seed N           which random weights (default 0)
-  --shard-size SIZE  largest file, 5GB say (default: one file)
-  --tokenizer        write a tokenizer.json that spells bytes; needs 268 tokens or more
-  --force            replace a checkpoint that is in OUT
-  --help             this text
+${flagsHelp(FLAGS)}
+
+SHAPE is falcon-7b (4 GB with 4 bits), tiny (the default), or HIDDENxLAYERSxHEADS[xVOCAB]:
+4544x1x71x65024 is one layer of full width; without VOCAB there are ${
+  SHAPES["tiny"]!.vocabSize
+} tokens.
 
 Exit code: 0; 1 if OUT cannot be written; 2 for wrong arguments; 130 after Ctrl-C.
 `;
-
-const FLAGS: FlagKinds = {
-  shape: { value: "SHAPE" },
-  bits: { value: "N" },
-  group: { value: "SIZE" },
-  "act-order": "switch",
-  asym: "switch",
-  bias: "switch",
-  seed: { value: "N" },
-  "shard-size": { value: "SIZE" },
-  tokenizer: "switch",
-  force: "switch",
-};
 
 /** Names that a checkpoint's folder may hold; with others in it, --force does not touch it. */
 const OURS =
@@ -93,7 +101,7 @@ export async function run(args: string[]): Promise<number> {
 
 /** What is asked for, or undefined when it is help. */
 function readOrder(argv: string[]): Order | undefined {
-  const args = new Arguments(argv, FLAGS);
+  const args = new Arguments(argv, FLAGS, Deno.env.toObject());
   if (args.help) return undefined;
   const bits = args.choice("bits", ["4", "8"], "4");
   const group = args.choice("group", ["32", "64", "128", "none"], "128");

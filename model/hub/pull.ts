@@ -24,6 +24,8 @@ export interface PullProgress {
   /** Bytes of the model that are here, of all that it takes but a few settings. */
   done: number;
   total: number;
+  /** Bytes that came over the network until now. */
+  fetched: number;
 }
 
 export interface PullOptions extends Patience {
@@ -165,7 +167,12 @@ class Fetcher {
 
   #advance(file: HubFile, bytes: number): void {
     this.#done += bytes;
-    this.#onProgress?.({ file: file.name, done: this.#done, total: this.#total });
+    this.#onProgress?.({
+      file: file.name,
+      done: this.#done,
+      total: this.#total,
+      fetched: this.fetchedBytes,
+    });
   }
 
   /** @throws {HubError} when the disk has no room for what is missing */
