@@ -81,7 +81,8 @@ function isRedirect({ status }: Response): boolean {
 
 /** A connection that failed, without the address: it may be signed. */
 export function noAnswer(url: string, error: unknown): Transient {
-  const text = error instanceof Error ? `${error.message} ${error.cause ?? ""}` : String(error);
+  const all = error instanceof Error ? `${error.message} ${error.cause ?? ""}` : String(error);
+  const text = all.replace(/\(https?:[^)]*\)/g, "");
   const reasons: [RegExp, string][] = [
     [/dns|lookup/i, "its name is not known"],
     [/refused/i, "the connection was refused"],
