@@ -55,11 +55,11 @@ function first(count: number, make: (seen: Seen) => ReturnType<NonNullable<MockH
 Deno.test("connections that are cut go on where they were", () =>
   withHub({ branches: large }, async (place) => {
     const { hub } = place;
-    hub.fault = first(7, () => ({ cutAfter: 3_000_000 }));
+    hub.fault = first(5, () => ({ cutAfter: 1_000_000 }));
     const { outcome, waits } = await attempt(place);
     assert.equal(outcome.status, "fulfilled");
     assertWhole(place, large);
-    assert.equal(waits.length, 7, JSON.stringify(waits));
+    assert.equal(waits.length, 5, JSON.stringify(waits));
     // Nothing that came is asked for again, but for what a cut connection had not handed on.
     const ranges = hub.downloadsOf(WEIGHTS).filter(({ host }) => host === "cdn").map(({ range }) =>
       /bytes=(\d+)-/.exec(range!)![1]
