@@ -6,7 +6,8 @@
 import { BUILTIN_NAME, builtinModel } from "../model/builtin.ts";
 import { retryNote } from "../model/cli/notes.ts";
 import type { Engine } from "../model/engine.ts";
-import { findModel, type FoundModel } from "../model/hub/find.ts";
+import type { FoundModel } from "../model/hub/cached.ts";
+import { findModel } from "../model/hub/find.ts";
 import { hubSettings } from "../model/hub/settings.ts";
 import { startLocalEngine } from "../model/local_engine.ts";
 import { loadTextSide, type TextSide } from "../model/text_side.ts";

@@ -80,10 +80,8 @@ Deno.test("the README lists every flag with its variable", async () => {
   const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
   for (const name of NAMES) {
     const { stdout } = await run(name, "--help");
-    for (const line of stdout.match(/^ {2}--[a-z].*$/gm)!) {
-      const [, flag, variable] = /^ {2}(--[a-z-]+).*? +([A-Z][A-Z_]+) {2,}/.exec(line) ??
-        /^ {2}(--[a-z-]+).*? +([A-Z][A-Z_]+) /.exec(line) ?? [];
-      if (flag === undefined) continue;
+    const flags = stdout.matchAll(/^ {2}(--[a-z-]+)(?: [A-Z]+)? +([A-Z][A-Z_]+) /gm);
+    for (const [, flag, variable] of flags) {
       const row = new RegExp(`^\\| \`${flag}( [A-Z]+)?\` +\\| \`${variable}\` `, "m");
       assert.match(readme, row, `${name} ${flag}`);
     }

@@ -5,7 +5,7 @@
  */
 import { BRANCHES, diskBytes, memoryBytes } from "../hub/branches.ts";
 import { HubError } from "../hub/error.ts";
-import { findCached } from "../hub/find.ts";
+import { findCached } from "../hub/cached.ts";
 import { DEFAULT_REPO } from "../hub/names.ts";
 import { HUB_VARIABLES, hubSettings } from "../hub/settings.ts";
 import { formatBytes } from "../sizes.ts";

@@ -13,7 +13,11 @@ import { type Flags, flagsHelp } from "./flags.ts";
 import { progress } from "./progress.ts";
 
 export const FLAGS: Flags = {
-  shape: { value: "SHAPE", variable: "SYNTH_SHAPE", help: "see below" },
+  shape: {
+    value: "SHAPE",
+    variable: "SYNTH_SHAPE",
+    help: "falcon-7b, tiny (the default), or sizes: see below",
+  },
   bits: { value: "N", variable: "SYNTH_BITS", help: "4 (the default) or 8" },
   group: {
     value: "SIZE",

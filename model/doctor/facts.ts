@@ -10,7 +10,7 @@ import { findGraphicsMemory, type GraphicsMemory } from "../../gpu/graphics_memo
 import { findVulkan, type VulkanFacts } from "../../gpu/vulkan_drivers.ts";
 import { freeBytes } from "../disk.ts";
 import { BRANCHES } from "../hub/branches.ts";
-import { findCached } from "../hub/find.ts";
+import { findCached } from "../hub/cached.ts";
 import { DEFAULT_REPO } from "../hub/names.ts";
 import { hubSettings, type Variables } from "../hub/settings.ts";
 

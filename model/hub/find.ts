@@ -5,21 +5,10 @@
  * Knows which of the two a text means. Knows no terminal.
  */
 import { basename, resolve } from "node:path";
+import { findCached, type FoundModel } from "./cached.ts";
 import { HubError } from "./error.ts";
 import { looksLikeSource, parseSource, type Source } from "./names.ts";
-import { isComplete } from "./needed.ts";
 import { pull, type PullOptions } from "./pull.ts";
-import type { HubSettings } from "./settings.ts";
-import { cachedCommit, snapshotFolder } from "./store.ts";
-
-export interface FoundModel {
-  folder: string;
-  /** What it is called where others see it: never the path of a folder here. */
-  name: string;
-  /** The branch, tag or commit asked for; undefined for a plain folder. */
-  revision?: string;
-  commit?: string;
-}
 
 /** The model on the hub that the text means; undefined when it means a folder. */
 export async function sourceOf(model: string): Promise<Source | undefined> {
@@ -30,18 +19,6 @@ export async function sourceOf(model: string): Promise<Source | undefined> {
   } catch {
     return parseSource(model);
   }
-}
-
-/** The model as the cache has it, whole; the hub is not asked. */
-export async function findCached(
-  source: Source,
-  { cache }: HubSettings,
-): Promise<FoundModel | undefined> {
-  const { repo, revision } = source;
-  const commit = await cachedCommit(cache, source);
-  if (commit === undefined) return undefined;
-  const folder = snapshotFolder(cache, repo, commit);
-  return await isComplete(folder) ? { folder, name: repo, revision, commit } : undefined;
 }
 
 /**
@@ -58,17 +35,11 @@ export async function findModel(model: string, options: () => PullOptions): Prom
   const cached = await findCached(source, chosen.settings);
   if (cached) return cached;
   const { repo, revision } = source;
-  if (chosen.settings.offline) {
-    throw new HubError(
-      `${repo}:${revision} is not in ${chosen.settings.cache}, and HF_HUB_OFFLINE is set: unset it ` +
-        "to fetch the model.",
-    );
-  }
   try {
     const { folder, commit } = await pull(source, chosen);
     return { folder, name: repo, revision, commit };
   } catch (error) {
-    if (!(error instanceof HubError)) throw error;
+    if (!(error instanceof HubError) || chosen.settings.offline) throw error;
     throw new HubError(`There is no folder ${model}, so the hub was asked. ${error.message}`);
   }
 }

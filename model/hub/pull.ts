@@ -4,9 +4,11 @@
  * Knows the order: revision, settings, choice of weights, room on the disk, weights. Knows no
  * terminal.
  */
+import { join } from "node:path";
 import { freeBytes } from "../disk.ts";
 import { formatBytes } from "../sizes.ts";
 import type { Patience } from "./backoff.ts";
+import { findCached } from "./cached.ts";
 import { HubClient, type HubFile, type Repository } from "./client.ts";
 import { download } from "./download.ts";
 import { HubError } from "./error.ts";
@@ -60,9 +62,7 @@ const CONNECTIONS = 8;
  */
 export async function pull(source: Source, options: PullOptions): Promise<Pulled> {
   const { settings, signal = new AbortController().signal } = options;
-  if (settings.offline) {
-    throw new HubError("HF_HUB_OFFLINE is set, so nothing is fetched: unset it to pull.");
-  }
+  if (settings.offline) return await pulledBefore(source, options);
   const client = new HubClient(settings, signal, options);
   try {
     const repository = await client.repository(source);
@@ -92,6 +92,25 @@ export async function pull(source: Source, options: PullOptions): Promise<Pulled
   } finally {
     client.close();
   }
+}
+
+/** What the cache has, when the hub may not be asked. @throws {HubError} when that is nothing */
+async function pulledBefore(source: Source, options: PullOptions): Promise<Pulled> {
+  const { settings, localDir } = options;
+  const found = localDir === undefined ? await findCached(source, settings) : undefined;
+  if (found?.commit === undefined) {
+    throw new HubError(
+      `${source.repo}:${source.revision} is not in ${settings.cache}, and HF_HUB_OFFLINE is set: ` +
+        "unset it to fetch the model.",
+    );
+  }
+  const { folder, commit } = found;
+  const files: Pulled["files"] = [];
+  for await (const { name } of Deno.readDir(folder)) {
+    const bytes = await sizeOf(join(folder, name));
+    if (bytes !== undefined) files.push({ name, bytes });
+  }
+  return { ...source, commit, folder, files, fetchedBytes: 0 };
 }
 
 /** Fetches files one after the other, each at its full speed. */

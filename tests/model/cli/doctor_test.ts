@@ -45,7 +45,7 @@ Deno.test({
     try {
       const { code, stdout } = await doctor([], { VK_DRIVER_FILES: `${root}/none.json` });
       assert.equal(code, 1);
-      assert.match(stdout, /^PROBLEM  driver    \S+none\.json is missing, or registers no driver/m);
+      assert.match(stdout, /^PROBLEM +driver +\S+none\.json is missing, or registers no driver/m);
       assert.match(stdout, /^ +→ unset VK_DRIVER_FILES, or correct it$/m);
       assert.doesNotMatch(stdout, /^\S+ +(adapter|limits)/m);
 
@@ -74,10 +74,10 @@ Deno.test("a port that is taken is a problem; a cache that cannot be written too
   assert.equal(code, 1);
   assert.match(
     stdout,
-    new RegExp(`^PROBLEM  port +${port} on 127\\.0\\.0\\.1: another program has it$`, "m"),
+    new RegExp(`^PROBLEM +port +${port} on 127\\.0\\.0\\.1: another program has it$`, "m"),
   );
   assert.match(stdout, /^ +→ choose another one: --port \d+$/m);
-  assert.match(stdout, /^PROBLEM  cache +\/proc cannot be written/m);
+  assert.match(stdout, /^PROBLEM +cache +\/proc cannot be written/m);
   assert.match(stdout, /^2 problems; the arrows say what to do\.$/m);
 });
 

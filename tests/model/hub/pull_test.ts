@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { openCheckpoint } from "../../../model/checkpoint/checkpoint.ts";
-import { findCached, findModel } from "../../../model/hub/find.ts";
+import { findCached } from "../../../model/hub/cached.ts";
+import { findModel } from "../../../model/hub/find.ts";
 import { pull, type PullOptions, type PullProgress } from "../../../model/hub/pull.ts";
 import { hubSettings } from "../../../model/hub/settings.ts";
 import { type Branches, commitOf, gitSha1, REPO, sha256 } from "./mock_hub.ts";
@@ -163,7 +164,13 @@ Deno.test("--model finds a folder first, then the cache, then the hub", () =>
       findModel(`${REPO}:gptq-4bit-32g-actorder_Tru`, settings),
       /^HubError: There is no folder .* has no branch, tag or commit .*Did you mean gptq-4bit-32g-actorder_True\?$/,
     );
-    await assert.rejects(pull(MAIN, offline()), /HF_HUB_OFFLINE is set/);
+    const again = await pull(MAIN, offline());
+    assert.deepEqual([again.folder, again.fetchedBytes], [fetched.folder, 0]);
+    assert.deepEqual(again.files.map(({ name }) => name).sort(), NEEDED);
+    const other = { repo: REPO, revision: "other" };
+    await assert.rejects(pull(other, offline()), /is not in .*HF_HUB_OFFLINE is set/);
+    const localDir = join(variables.HOME!, "plain");
+    await assert.rejects(pull(MAIN, { ...offline(), localDir }), /HF_HUB_OFFLINE is set/);
   }));
 
 Deno.test("what another program left half is no model, and is completed", () =>

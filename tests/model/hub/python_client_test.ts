@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { findCached } from "../../../model/hub/find.ts";
+import { findCached } from "../../../model/hub/cached.ts";
 import { pull } from "../../../model/hub/pull.ts";
 import { hubSettings } from "../../../model/hub/settings.ts";
 import { commitOf, REPO } from "./mock_hub.ts";
