@@ -160,7 +160,7 @@ Deno.test("it prints the folder, and beside it what was done", () =>
     for (const args of [["--revision", "a/b"], [":a/b"], [`${REPO}:a/b`]]) {
       assert.equal((await outcome(start(place, args))).stdout, `${folder("a/b")}\n`);
     }
-    const localDir = join(place.variables.HOME!, "plain");
+    const localDir = join(place.home, "plain");
     const plain = await outcome(start(place, ["--local-dir", localDir, "--connections", "2"]));
     assert.equal(plain.stdout, `${localDir}\n`);
     assert.deepEqual(listing(localDir).filter((path) => !path.startsWith(".")), NEEDED);

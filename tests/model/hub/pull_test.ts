@@ -169,7 +169,7 @@ Deno.test("--model finds a folder first, then the cache, then the hub", () =>
     assert.deepEqual(again.files.map(({ name }) => name).sort(), NEEDED);
     const other = { repo: REPO, revision: "other" };
     await assert.rejects(pull(other, offline()), /is not in .*HF_HUB_OFFLINE is set/);
-    const localDir = join(variables.HOME!, "plain");
+    const localDir = join(place.home, "plain");
     await assert.rejects(pull(MAIN, { ...offline(), localDir }), /HF_HUB_OFFLINE is set/);
   }));
 
@@ -201,8 +201,8 @@ Deno.test("two branches lie beside each other, each with its ref", async () =>
 
 Deno.test("a plain folder holds the files themselves, and links in it are replaced", () =>
   withHub({ branches }, async (place) => {
-    const localDir = join(place.variables.HOME!, "plain");
-    const victim = join(place.variables.HOME!, "victim");
+    const localDir = join(place.home, "plain");
+    const victim = join(place.home, "victim");
     await Deno.mkdir(localDir);
     await Deno.writeTextFile(victim, "untouched");
     await Deno.symlink(victim, join(localDir, "config.json"));

@@ -88,10 +88,10 @@ Deno.test({
   name: "a plain folder that either filled is complete for the other",
   ignore,
   fn: () =>
-    withHub({ branches }, async ({ hub, variables }) => {
+    withHub({ branches }, async ({ hub, home, variables }) => {
       const settings = hubSettings(variables);
       const source = { repo: REPO, revision: "main" };
-      const localDir = join(variables.HOME!, "ours");
+      const localDir = join(home, "ours");
       await pull(source, { settings, localDir });
       const script = (dir: string) =>
         `from huggingface_hub import snapshot_download
@@ -102,7 +102,7 @@ snapshot_download("${REPO}", local_dir="${dir}", allow_patterns=["*.json", "*.sa
         hub.seen.slice(asked).filter(({ file, method }) => file && method === "GET");
       assert.deepEqual(gets(), []);
 
-      const theirs = join(variables.HOME!, "theirs");
+      const theirs = join(home, "theirs");
       await python(script(theirs), variables);
       asked = hub.seen.length;
       const pulled = await pull(source, { settings, localDir: theirs });

@@ -54,7 +54,8 @@ export async function largeRepository(bytes: number): Promise<Files> {
 
 export interface Place {
   hub: MockHub;
-  /** An empty cache folder. */
+  /** An empty folder, and the cache in it. */
+  home: string;
   cache: string;
   /** What a process needs to find both. */
   variables: Record<string, string>;
@@ -69,8 +70,15 @@ export async function withHub(
   await using hub = new MockHub(options);
   try {
     const cache = `${home}/hub`;
-    const variables = { HF_HOME: home, HF_ENDPOINT: hub.endpoint, HOME: home };
-    await body({ hub, cache, variables });
+    // All that could lead a process elsewhere; not HOME, where Deno keeps its packages.
+    const variables = {
+      HF_HOME: home,
+      HF_HUB_CACHE: cache,
+      HF_ENDPOINT: hub.endpoint,
+      HF_TOKEN: "",
+      HF_HUB_OFFLINE: "",
+    };
+    await body({ hub, home, cache, variables });
   } finally {
     await Deno.remove(home, { recursive: true });
   }
