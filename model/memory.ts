@@ -23,7 +23,7 @@ export function gpuBytes(
   const { hiddenSize: hidden, layers, headDim, ffnSize: ffn, vocabSize: vocab } = config;
   const linear = (inputs: number, outputs: number) => linearBytes(inputs, outputs, quantization);
   const norm = 2 * hidden * 4;
-  const orders = 2 * hidden * 4;
+  const orders = 3 * hidden * 4;
   const layer = linear(hidden, hidden + 2 * headDim) + linear(hidden, hidden) +
     linear(hidden, ffn) + linear(ffn, hidden) + norm + orders;
   const embedding = vocab * hidden * 2;

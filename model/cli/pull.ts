@@ -4,6 +4,7 @@
  * Knows its flags, standard output and error, and signals. Knows no HTTP and no cache.
  */
 import { resolve } from "node:path";
+import { BRANCHES } from "../hub/branches.ts";
 import { DEFAULT_REPO, DEFAULT_REVISION, parseSource, type Source } from "../hub/names.ts";
 import { HubError } from "../hub/error.ts";
 import { pull, type Pulled } from "../hub/pull.ts";
@@ -100,6 +101,11 @@ function readOrder(args: Arguments): Order | undefined {
   if (more.length > 0) {
     throw new UsageError(
       `Expected one model, found ${args.positionals.length} arguments. Try --help.`,
+    );
+  }
+  if (BRANCHES.some(({ revision }) => revision === name)) {
+    throw new UsageError(
+      `"${name}" is a branch of ${DEFAULT_REPO}: give it as --revision ${name}.`,
     );
   }
   const localDir = args.text("local-dir");

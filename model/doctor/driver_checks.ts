@@ -43,7 +43,9 @@ function vulkanChecks(facts: Facts): Check[] {
     ...(drivers.length === 0 ? ["no Vulkan driver is registered"] : damage),
   ];
   if (missing.length === 0) missing.push(`no driver finds a GPU (${list})`);
-  const cure = variable === undefined ? installCommand(facts) : `unset ${variable}, or correct it`;
+  const cure = variable === undefined
+    ? installCommand(facts)
+    : `unset ${variable}, or correct it; if no driver is installed: ${installCommand(facts)}`;
   return [{ name: "driver", status: "problem", text: `${missing.join("; ")}${source}`, cure }];
 }
 

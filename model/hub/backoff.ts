@@ -23,6 +23,8 @@ export interface Patience {
 
 /** Failures in a row that are forgiven. */
 const TRIES = 5;
+/** Seconds; each further wait is twice as long. */
+const FIRST_WAIT = 0.5;
 /** A server that asks for more is not waited for. */
 const LONGEST_WAIT = 600;
 
@@ -50,7 +52,7 @@ export class Backoff {
     if (++this.#failures > TRIES) {
       throw new HubError(`${message}, ${TRIES + 1} times in a row. Try again later.`);
     }
-    const seconds = error.seconds ?? 2 ** (this.#failures - 1);
+    const seconds = error.seconds ?? FIRST_WAIT * 2 ** (this.#failures - 1);
     if (seconds > LONGEST_WAIT) {
       throw new HubError(`${message} and wants no other request for ${seconds} seconds.`);
     }

@@ -11,10 +11,12 @@ import type { Source } from "./names.ts";
 import type { Partial } from "./partial.ts";
 import { type Range, Ranges } from "./ranges.ts";
 
-/** One request's range, at most. */
-const PIECE_BYTES = 32 * 2 ** 20;
-/** A killed process loses at most this much of each connection. */
-const RECORD_BYTES = 2 ** 20;
+/** One request's range: large files get ranges of the most, small ones one for each connection. */
+const LEAST_PIECE = 2 ** 20;
+const MOST_PIECE = 32 * 2 ** 20;
+/** A killed process loses at most so many bytes of each connection, or seconds. */
+const RECORD_BYTES = 2 ** 17;
+const RECORD_SECONDS = 0.5;
 /** Times that a server which sends only whole files may be cut off. */
 const MOST_WHOLES = 5;
 
@@ -41,8 +43,10 @@ class NoRanges extends Error {}
  * @throws the signal's reason; the bytes are kept
  */
 export async function download(options: DownloadOptions): Promise<void> {
-  const { file, partial, onBytes } = options;
-  let pieces = partial.ranges.missing(file.bytes, PIECE_BYTES);
+  const { file, partial, onBytes, connections } = options;
+  const share = Math.ceil(file.bytes / connections);
+  const most = Math.min(MOST_PIECE, Math.max(LEAST_PIECE, share));
+  let pieces = partial.ranges.missing(file.bytes, most);
   let isFresh = partial.ranges.size === 0;
   for (let wholes = 0;;) {
     try {
@@ -55,7 +59,7 @@ export async function download(options: DownloadOptions): Promise<void> {
           throw error;
         }
         isFresh = true;
-        pieces = new Ranges().missing(file.bytes, PIECE_BYTES);
+        pieces = new Ranges().missing(file.bytes, most);
       } else if (error instanceof NoRanges) {
         if (++wholes > MOST_WHOLES) {
           throw new HubError(`The server breaks off ${file.name} and cannot go on in its middle.`);
@@ -135,7 +139,7 @@ async function fetchOnce({ start, end }: Range, options: DownloadOptions): Promi
     throw new NoRanges();
   }
   using writer = await partial.writer(start);
-  let at = start, recorded = start;
+  let at = start, recorded = start, time = performance.now();
   let failure: unknown = new Transient(`${file.name} ended early`);
   try {
     for await (const bytes of pieces) {
@@ -143,9 +147,11 @@ async function fetchOnce({ start, end }: Range, options: DownloadOptions): Promi
       await writeAll(writer, bytes);
       at += bytes.length;
       onBytes(bytes.length);
-      if (at - recorded < RECORD_BYTES) continue;
+      const now = performance.now();
+      if (at - recorded < RECORD_BYTES && now - time < RECORD_SECONDS * 1000) continue;
       partial.record({ start: recorded, end: at });
       recorded = at;
+      time = now;
     }
   } catch (error) {
     failure = error;

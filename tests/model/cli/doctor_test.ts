@@ -46,7 +46,10 @@ Deno.test({
       const { code, stdout } = await doctor([], { VK_DRIVER_FILES: `${root}/none.json` });
       assert.equal(code, 1);
       assert.match(stdout, /^PROBLEM +driver +\S+none\.json is missing, or registers no driver/m);
-      assert.match(stdout, /^ +→ unset VK_DRIVER_FILES, or correct it$/m);
+      assert.match(
+        stdout,
+        /^ +→ unset VK_DRIVER_FILES, or correct it; if no driver is installed: ./m,
+      );
       assert.doesNotMatch(stdout, /^\S+ +(adapter|limits)/m);
 
       // A system without a driver's file: what the machine has is hidden by a variable.
