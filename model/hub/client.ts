@@ -54,7 +54,8 @@ export class HubClient {
     if (typeof sha !== "string" || !isCommit(sha)) {
       throw this.#odd(`the commit of ${revision}`, "40 hexadecimal digits", sha);
     }
-    const files = namesIn(siblings, "rfilename") ?? await this.#tree({ repo, revision: sha });
+    const named = namesIn(siblings, "rfilename");
+    const files = named?.size ? named : await this.#tree({ repo, revision: sha });
     return { repo, revision, commit: sha, files };
   }
 

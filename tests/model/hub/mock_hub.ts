@@ -36,9 +36,10 @@ export interface MockHubOptions {
   gated?: boolean;
   /** Whether the hosts answer ranges. */
   ranges?: boolean;
+  /** Without it the files are listed by the other route alone, so many a page. */
+  pageFiles?: number;
   /** Bytes of a response's piece. Default: 16 KiB. */
   pieceBytes?: number;
-  /** Whether redirects to the other host name it as a host the token must not reach. */
   fault?: Fault;
   /** Called before each piece of a body is sent. */
   onPiece?(seen: Seen): Promise<void> | void;
@@ -112,7 +113,7 @@ export class MockHub implements AsyncDisposable {
     if (host === "hub") {
       const refused = this.#refuse(seen);
       if (refused) return refused;
-      const list = this.#list(repo, path);
+      const list = this.#list(repo, path, url);
       if (list) return list;
     }
     if (name === undefined) return problem(404, "RepoNotFound");
@@ -131,7 +132,7 @@ export class MockHub implements AsyncDisposable {
   }
 
   /** What the repository holds: the routes of the old and of the new Python client. */
-  #list(repo: string, path: string): Response | undefined {
+  #list(repo: string, path: string, url: URL): Response | undefined {
     if (!path.startsWith("/api/models/")) return undefined;
     const api = path.slice("/api/models/".length);
     if (api !== repo && !api.startsWith(`${repo}/`)) return problem(404, "RepoNotFound");
@@ -139,14 +140,22 @@ export class MockHub implements AsyncDisposable {
     const branch = this.#branchOf(revision ?? "main");
     if (branch === undefined) return problem(404, "RevisionNotFound");
     const files = Object.entries(this.#options.branches[branch]!);
+    const { pageFiles } = this.#options;
     if (route === "tree") {
-      return Response.json(files.map(([path, { bytes, lfs }]) => ({
-        type: "file",
-        oid: gitSha1(bytes),
-        size: bytes.length,
-        path,
-        ...lfs && { lfs: { oid: sha256(bytes), size: bytes.length, pointerSize: 134 } },
-      })));
+      const start = Number(url.searchParams.get("cursor") ?? 0);
+      const end = start + (pageFiles ?? files.length);
+      url.searchParams.set("cursor", `${end}`);
+      const headers: HeadersInit = end < files.length ? { link: `<${url}>; rel="next"` } : {};
+      return Response.json(
+        files.slice(start, end).map(([path, { bytes, lfs }]) => ({
+          type: "file",
+          oid: gitSha1(bytes),
+          size: bytes.length,
+          path,
+          ...lfs && { lfs: { oid: sha256(bytes), size: bytes.length, pointerSize: 134 } },
+        })),
+        { headers },
+      );
     }
     return Response.json({
       id: repo,
@@ -158,7 +167,7 @@ export class MockHub implements AsyncDisposable {
       likes: 0,
       tags: [],
       sha: commitOf(branch),
-      siblings: files.map(([rfilename]) => ({ rfilename })),
+      ...pageFiles === undefined && { siblings: files.map(([rfilename]) => ({ rfilename })) },
     });
   }
 
