@@ -84,5 +84,6 @@ function table(rows: Awaited<ReturnType<typeof listBranches>>): string {
   const lines = [heads, ...cells].map((line) =>
     line.map((text, i) => text.padEnd(widths[i]!)).join("  ").trimEnd()
   );
-  return [DEFAULT_REPO, "", ...lines].join("\n");
+  const note = "Sizes are computed; GPU memory is for one context of 2048 tokens.";
+  return [DEFAULT_REPO, "", ...lines, "", note].join("\n");
 }

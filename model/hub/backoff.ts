@@ -5,11 +5,18 @@
  */
 import { HubError } from "./error.ts";
 
-/** Something that may work in a while; `seconds` says after how long, if the server told. */
+/** Failures in a row that are forgiven. */
+const TRIES = 5;
+
+/** Something that may work in a while. */
 export class Transient extends Error {
   override name = "Transient";
 
-  constructor(message: string, readonly seconds?: number) {
+  /**
+   * @param seconds after how long, if the server told
+   * @param tries how often it is worth another try
+   */
+  constructor(message: string, readonly seconds?: number, readonly tries = TRIES) {
     super(message);
   }
 }
@@ -21,8 +28,6 @@ export interface Patience {
   onRetry?: ((reason: string, seconds: number) => void) | undefined;
 }
 
-/** Failures in a row that are forgiven. */
-const TRIES = 5;
 /** Seconds; each further wait is twice as long. */
 const FIRST_WAIT = 0.5;
 /** A server that asks for more is not waited for. */
@@ -49,8 +54,8 @@ export class Backoff {
     this.signal.throwIfAborted();
     if (!(error instanceof Transient)) throw error;
     const { message } = error;
-    if (++this.#failures > TRIES) {
-      throw new HubError(`${message}, ${TRIES + 1} times in a row. Try again later.`);
+    if (++this.#failures > error.tries) {
+      throw new HubError(`${message}, ${this.#failures} times in a row. Try again later.`);
     }
     const seconds = error.seconds ?? FIRST_WAIT * 2 ** (this.#failures - 1);
     if (seconds > LONGEST_WAIT) {

@@ -7,6 +7,7 @@
 import { quote } from "../checkpoint/report.ts";
 import { passesByItself, type Patience, retryAfter, retrying, Transient } from "./backoff.ts";
 import { HubError } from "./error.ts";
+import { checkReply, header, type HubFile, mismatch } from "./hub_file.ts";
 import { checkFileName, hashFromEtag, isCommit, type Source } from "./names.ts";
 import { refusal } from "./refusal.ts";
 import { hostOf, piecesOf, type Reply, type Request, send } from "./request.ts";
@@ -19,20 +20,15 @@ export interface Repository extends Source {
   files: Set<string>;
 }
 
-export interface HubFile {
-  name: string;
-  /** SHA-256 or git's SHA-1; also its name in the cache. */
-  hash: string;
-  bytes: number;
-  commit: string;
-}
-
+/** Tries to reach the hub at all. */
+const FIRST_TRIES = 2;
 /** Bytes of a JSON answer that are read at most. */
 const LARGEST_ANSWER = 20_000_000;
 
 export class HubClient {
   /** Where the hub sent us for a file, until that stops working. */
   #places = new Map<string, string>();
+  #wasReached = false;
   // With HTTP/2 every request would share one connection.
   #http = Deno.createHttpClient({ http2: false });
 
@@ -171,7 +167,16 @@ export class HubClient {
 
   async #send(url: string, request: Partial<Request>): Promise<Reply> {
     const { signal, settings: { endpoint, token } } = this;
-    return await send(url, { endpoint, token, signal, client: this.#http, ...request });
+    try {
+      const reply = await send(url, { endpoint, token, signal, client: this.#http, ...request });
+      this.#wasReached = true;
+      return reply;
+    } catch (error) {
+      if (!(error instanceof Transient) || this.#wasReached) throw error;
+      // Without a network nobody should wait for long.
+      const hint = "is there a network, a proxy for HTTPS_PROXY, the right HF_ENDPOINT?";
+      throw new Transient(`${error.message} (${hint})`, undefined, FIRST_TRIES);
+    }
   }
 
   /** What a status above 399 is: something that passes, or a sentence with the cure. */
@@ -188,45 +193,6 @@ export class HubClient {
     const { endpoint } = this.settings;
     return new HubError(`${endpoint}: ${what} should be ${expected}, found ${quote(found)}.`);
   }
-}
-
-/** What the server sends must be what was asked for, of the file that was meant. */
-function checkReply(
-  file: HubFile,
-  headers: Headers[],
-  response: Response,
-  start: number,
-  end: number,
-): void {
-  const linked = header(headers, "x-linked-etag");
-  if (linked !== null && hashFromEtag(linked, file.name) !== file.hash) {
-    throw mismatch(file, "another hash than before");
-  }
-  const size = header(headers, "x-linked-size");
-  if (size !== null && Number(size) !== file.bytes) throw mismatch(file, `${size} bytes`);
-  if (response.status !== 206) {
-    const length = response.headers.get("content-length");
-    if (length !== null && Number(length) !== file.bytes) throw mismatch(file, `${length} bytes`);
-    return;
-  }
-  const range = response.headers.get("content-range") ?? "";
-  const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(range) ?? [];
-  if (total !== "*" && Number(total) !== file.bytes) throw mismatch(file, `${total} bytes`);
-  if (Number(first) !== start || Number(last) !== end - 1) {
-    throw mismatch(file, `bytes ${first} to ${last} for ${start} to ${end - 1}`);
-  }
-}
-
-/** @returns an error that another try does not cure */
-export function mismatch({ name, bytes }: HubFile, found: string): HubError {
-  return new HubError(
-    `${name} should have ${bytes} bytes as the hub said before, but the server has ${found}. ` +
-      "If the model was just changed there, pull again.",
-  );
-}
-
-function header(headers: readonly Headers[], name: string): string | null {
-  return headers.find((each) => each.has(name))?.get(name) ?? null;
 }
 
 /** The values of `key` in a list of objects; undefined when it is no such list. */

@@ -4,7 +4,8 @@
  * Knows who fetches which range and what happens when one breaks. Knows no folder and no model.
  */
 import { Backoff, type Patience, Transient } from "./backoff.ts";
-import { type HubClient, type HubFile, mismatch } from "./client.ts";
+import type { HubClient } from "./client.ts";
+import { type HubFile, mismatch } from "./hub_file.ts";
 import { Digest } from "./digest.ts";
 import { HubError } from "./error.ts";
 import type { Source } from "./names.ts";

@@ -5,7 +5,7 @@
  * that either recognises what the other has fetched. Knows nothing of where content comes from.
  */
 import { join } from "node:path";
-import type { HubFile } from "./client.ts";
+import type { HubFile } from "./hub_file.ts";
 import { Digest } from "./digest.ts";
 import { checkFileName } from "./names.ts";
 import { plainSize } from "./partial.ts";

@@ -9,7 +9,7 @@
  * Knows the layout; knows nothing of where content comes from.
  */
 import { dirname, join } from "node:path";
-import type { HubFile } from "./client.ts";
+import type { HubFile } from "./hub_file.ts";
 import { checkFileName, isCommit, isRevision, type Source } from "./names.ts";
 
 /** A place for the files of one commit. */

@@ -31,7 +31,8 @@ Deno.test("six branches, with the true sizes, and those that are here", async ()
     assert.match(lines[2]!, /^branch +bits +group +act-order +on disk +GPU memory +here$/);
     assert.match(lines[3]!, /^main +4 +128 +yes +4\.04 GB +4\.\d\d GB +-$/);
     assert.match(lines[6]!, /^gptq-8bit--1g-actorder_True +8 +none +yes +7\.23 GB +7\.\d\d GB +-$/);
-    assert.equal(lines.length, 9);
+    assert.equal(lines.length, 11);
+    assert.match(lines[10]!, /^Sizes are computed; /);
 
     const { folder } = await pull({ repo: REPO, revision: REVISION }, {
       settings: hubSettings(variables),

@@ -134,9 +134,10 @@ Deno.test("Retry-After beyond patience, and a hub that is not there", async () =
     gone.close();
     const nowhere = { ...place, variables: { ...place.variables, HF_ENDPOINT: `http://${host}` } };
     const { message, waits } = await attempt(nowhere);
-    const sentence = `${host} could not be read: the connection was refused, 6 times in a row. `;
-    assert.equal(message, `${sentence}Try again later.`);
-    assert.equal(waits.length, 5);
+    const sentence = `${host} could not be read: the connection was refused (`;
+    assert.ok(message.startsWith(sentence), message);
+    assert.match(message, /\?\), 3 times in a row\. Try again later\.$/);
+    assert.equal(waits.length, 2);
   });
 });
 
