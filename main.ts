@@ -4,7 +4,7 @@
  * Knows the commands' names. Each is loaded only when it is called, so that `--help` is quick, and
  * importing this file does nothing.
  */
-import { suggestion } from "./routes/closest.ts";
+import { suggestion } from "./model/cli/closest.ts";
 
 interface Command {
   /** Returns the exit code. */
@@ -16,6 +16,18 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
   generate: {
     summary: "stream one answer to the terminal",
     load: () => import("./model/cli/generate.ts"),
+  },
+  pull: {
+    summary: "fetch a model from Hugging Face's hub",
+    load: () => import("./model/cli/pull.ts"),
+  },
+  branches: {
+    summary: "list Claire's branches and which are here",
+    load: () => import("./model/cli/branches.ts"),
+  },
+  doctor: {
+    summary: "check this machine, and say what to do",
+    load: () => import("./model/cli/doctor.ts"),
   },
   inspect: {
     summary: "print logits and greedy tokens as JSON",

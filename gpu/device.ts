@@ -4,6 +4,7 @@
  * Knows adapters, limits, errors and how many bytes of buffers are ours. Knows nothing of what is
  * computed.
  */
+import { type AdapterFacts, describeAdapter, findAdapter } from "./adapter.ts";
 
 /** Something the GPU refused; `message` holds the driver's text and is for logs, not for clients. */
 export class GpuError extends Error {
@@ -44,15 +45,6 @@ export interface Gpu {
   close(): void;
 }
 
-const WANTED_LIMITS = [
-  "maxBufferSize",
-  "maxStorageBufferBindingSize",
-  "maxStorageBuffersPerShaderStage",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupSizeX",
-] as const;
-
 /** Used where they are there. Deno's adapters do not list them all, but devices take them. */
 const WANTED_FEATURES = [
   "subgroups",
@@ -66,30 +58,26 @@ const WANTED_FEATURES = [
  * @throws {GpuError} when there is no adapter, with the cure.
  */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
-  // Without a Vulkan driver Deno would quietly take an OpenGL one that runs on the CPU.
-  if (Deno.build.os === "linux" && !Deno.env.get("DENO_WEBGPU_BACKEND")) {
-    Deno.env.set("DENO_WEBGPU_BACKEND", "vulkan");
-  }
-  const adapter = await findAdapter();
+  const adapter = await needAdapter();
+  const facts = describeAdapter(adapter);
   const device = await openDevice(adapter, WANTED_FEATURES)
-    .catch(async () => await openDevice(await findAdapter(), []));
-  return new OpenGpu(device, adapter.info, options);
+    .catch(async () => await openDevice(await needAdapter(), []));
+  return new OpenGpu(device, facts, adapter.info, options);
 }
 
-async function findAdapter(): Promise<GPUAdapter> {
-  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+async function needAdapter(): Promise<GPUAdapter> {
+  const adapter = await findAdapter();
   if (adapter) return adapter;
   throw new GpuError(
     "No GPU adapter was found: install a Vulkan driver " +
-      "(without a GPU, on Debian: apt-get install libvulkan1 mesa-vulkan-drivers)",
+      "(without a GPU, on Debian: apt-get install libvulkan1 mesa-vulkan-drivers); " +
+      "the command doctor says more",
   );
 }
 
 function openDevice(adapter: GPUAdapter, requiredFeatures: GPUFeatureName[]): Promise<GPUDevice> {
-  const requiredLimits = Object.fromEntries(
-    WANTED_LIMITS.map((name) => [name, adapter.limits[name]]),
-  );
-  return adapter.requestDevice({ requiredLimits, requiredFeatures });
+  const { limits } = describeAdapter(adapter);
+  return adapter.requestDevice({ requiredLimits: limits, requiredFeatures });
 }
 
 class OpenGpu implements Gpu {
@@ -104,13 +92,17 @@ class OpenGpu implements Gpu {
   #errors: string[] = [];
   #alive = new Set<GPUBuffer>();
 
-  constructor(readonly device: GPUDevice, info: GPUAdapterInfo, options: GpuOptions) {
-    this.adapter = info.description || info.device || info.vendor || "unnamed adapter";
-    this.software = info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader/i.test(this.adapter);
+  constructor(
+    readonly device: GPUDevice,
+    { name, software }: AdapterFacts,
+    { subgroupMinSize, subgroupMaxSize }: GPUAdapterInfo,
+    options: GpuOptions,
+  ) {
+    this.adapter = name;
+    this.software = software;
     const [subgroups, coherent, timestamps] = WANTED_FEATURES.map((name) =>
       device.features.has(name)
     );
-    const { subgroupMinSize, subgroupMaxSize } = info;
     this.subgroupSize = subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0;
     this.coherent = coherent;
     this.timestamps = timestamps;

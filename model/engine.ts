@@ -92,6 +92,9 @@ export type TokenEvent =
 export interface EngineInfo {
   /** What was loaded, as a person would name it. */
   model: string;
+  /** Of a model from the hub: the branch, tag or commit asked for, and the commit that it was. */
+  revision?: string;
+  commit?: string;
   /** The GPU adapter's name, and whether it is a CPU pretending to be one. */
   adapter: string;
   software: boolean;

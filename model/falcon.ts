@@ -86,7 +86,8 @@ export async function settle(gpu: Gpu): Promise<void> {
   gpu.check();
 }
 
-function fitLimits(gpu: Gpu, config: FalconConfig, options: FalconOptions): Limits {
+/** How much a step may hold on this GPU. */
+export function fitLimits(gpu: Gpu, config: FalconConfig, options: FalconOptions): Limits {
   return {
     maxRows: rowsThatFit(gpu, config, options.maxRows ?? DEFAULT_ROWS),
     maxPicks: MAX_PICKS,

@@ -1,11 +1,14 @@
 /**
  * From settings to what the app serves: an engine and the text side of its model.
  *
- * Knows how settings become options. Knows no HTTP.
+ * Knows how settings become options, and that a model may have to be fetched first. Knows no HTTP.
  */
-import { basename, resolve } from "node:path";
 import { BUILTIN_NAME, builtinModel } from "../model/builtin.ts";
+import { retryNote } from "../model/cli/notes.ts";
 import type { Engine } from "../model/engine.ts";
+import type { FoundModel } from "../model/hub/cached.ts";
+import { findModel } from "../model/hub/find.ts";
+import { hubSettings } from "../model/hub/settings.ts";
 import { startLocalEngine } from "../model/local_engine.ts";
 import { loadTextSide, type TextSide } from "../model/text_side.ts";
 import { deferEngine } from "./deferred_engine.ts";
@@ -24,18 +27,32 @@ export function startBackend(
   onProgress: (progress: LoadProgress) => void,
 ): Backend {
   const { model } = settings;
-  const folder = model === undefined
-    ? builtinModel((done, total) => onProgress({ stage: "the built-in model", done, total }))
-    : Promise.resolve(model);
-  const engine = folder.then((model) =>
+  // Before the engine is there, what is done of fetching or making the model.
+  let fraction = 0;
+  const report = (progress: LoadProgress) => {
+    fraction = progress.total > 0 ? progress.done / progress.total : 0;
+    onProgress(progress);
+  };
+  const found: Promise<FoundModel> = model === undefined
+    ? builtinModel((done, total) => report({ stage: "the built-in model", done, total }))
+      .then((folder) => ({ folder, name: BUILTIN_NAME }))
+    : findModel(model, () => ({
+      settings: hubSettings(Deno.env.toObject()),
+      onProgress: (progress) => report({ ...progress, stage: model }),
+      onNote: (sentence) => console.error(sentence),
+      onRetry: (reason, seconds) => console.error(retryNote(reason, seconds)),
+    }));
+  const engine = found.then(({ folder }) =>
     startLocalEngine({
-      model,
+      model: folder,
       queueLimit: settings.queue,
       kvBytes: settings["gpu-memory"],
       maxBindingBytes: settings["max-binding"],
       onProgress,
     })
   );
-  const name = model === undefined ? BUILTIN_NAME : basename(resolve(model));
-  return { engine: deferEngine(engine, name), text: folder.then(loadTextSide) };
+  return {
+    engine: deferEngine(engine, found, () => fraction),
+    text: found.then(({ folder }) => loadTextSide(folder)),
+  };
 }

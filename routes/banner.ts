@@ -17,6 +17,7 @@ export function banner(url: string, info: EngineInfo): string {
   const software = info.software ? " (software: a CPU does the GPU's work, slowly)" : "";
   return `Clairon is ready on ${url}
   model       ${info.model} (${info.bits}-bit, ${group}${order})
+  branch      ${branchOf(info)}
   adapter     ${info.adapter}${software}
   path        ${info.path}
   GPU memory  ${formatBytes(info.gpuMemoryBytes)}
@@ -25,6 +26,14 @@ export function banner(url: string, info: EngineInfo): string {
 Try it:
 curl ${url}/generate -H 'Content-Type: application/json' -d ${shellQuote(JSON.stringify(TRY))}
 `;
+}
+
+/** Of a model from the hub; folders have none. */
+function branchOf({ revision, commit }: EngineInfo): string {
+  if (revision === undefined) return "none";
+  return commit === undefined || commit === revision
+    ? revision
+    : `${revision} (commit ${commit.slice(0, 7)})`;
 }
 
 /** The URL to reach a server that listens on `hostname`; every network includes this machine. */

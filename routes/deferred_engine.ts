@@ -1,7 +1,7 @@
 /**
  * An engine that is still being made: "loading" until it is there, then a stand-in for it.
  *
- * Knows the engine boundary. Knows not what takes so long (a built-in checkpoint is written first).
+ * Knows the engine boundary. Knows not what takes so long: a model is fetched or made first.
  */
 import {
   type Engine,
@@ -12,13 +12,25 @@ import {
   type TokenEvent,
 } from "../model/engine.ts";
 
+/** What clients see of a model: the engine knows a folder, which is not their business. */
+export interface ModelName {
+  name: string;
+  revision?: string;
+  commit?: string;
+}
+
 /**
  * Counts as lost if `starting` fails; `ready` then rejects with the reason.
  *
- * @param name what clients see as the model: the engine knows a folder, which is not their business
+ * @param named the model's name, known by the time the engine is
+ * @param progress how far it is with being made, from 0 to 1
  */
-export function deferEngine(starting: Promise<Engine>, name: string): Engine {
-  return new DeferredEngine(starting, name);
+export function deferEngine(
+  starting: Promise<Engine>,
+  named: Promise<ModelName>,
+  progress: () => number = () => 0,
+): Engine {
+  return new DeferredEngine(starting, named, progress);
 }
 
 class DeferredEngine implements Engine {
@@ -27,14 +39,23 @@ class DeferredEngine implements Engine {
   #engine: Engine | undefined;
   #state: EngineState = "loading";
 
-  constructor(starting: Promise<Engine>, name: string) {
+  constructor(
+    starting: Promise<Engine>,
+    named: Promise<ModelName>,
+    private readonly progress: () => number,
+  ) {
     const started = starting.then(async (engine) => {
       this.#engine = engine;
       if (this.#state === "closed") await engine.close();
       else if (this.#state === "draining") await engine.drain();
       return engine;
     });
-    this.ready = started.then(async (engine) => ({ ...await engine.ready, model: name }));
+    named.catch(() => {}); // the engine fails with it
+    this.ready = started.then(async (engine) => {
+      const info = await engine.ready;
+      const { name, revision, commit } = await named;
+      return { ...info, model: name, ...revision && { revision }, ...commit && { commit } };
+    });
     this.ready.catch(() => this.#state = "lost");
     this.lost = new Promise((resolve) => {
       started.then((engine) => engine.lost).then(resolve, () => {});
@@ -51,7 +72,7 @@ class DeferredEngine implements Engine {
   stats(): EngineStats {
     return this.#engine?.stats() ?? {
       state: this.#state,
-      progress: 0,
+      progress: this.progress(),
       running: 0,
       waiting: 0,
       rows: 0,

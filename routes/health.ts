@@ -29,7 +29,7 @@ export function healthRoutes(service: Service): Hono<RouteEnv> {
     const { limits } = service;
     return c.json({
       model_id: info.model,
-      model_sha: null,
+      model_sha: info.commit ?? null,
       model_pipeline_tag: "text-generation",
       max_concurrent_requests: limits.concurrentRequests,
       max_best_of: limits.bestOf,

@@ -3,7 +3,8 @@
  *
  * Knows that a stage ends where the next one begins. Knows nothing of what is loaded.
  */
-import { type Progress, progress } from "../model/cli/progress.ts";
+import { progress } from "../model/cli/progress.ts";
+import { transfer } from "../model/cli/transfer.ts";
 
 export interface LoadProgress {
   /** What is being done, in a word or two. */
@@ -11,6 +12,8 @@ export interface LoadProgress {
   done: number;
   /** In the unit of `done`. */
   total: number;
+  /** For what comes over the network, in bytes: how many came until now. */
+  fetched?: number;
 }
 
 export interface ProgressReport {
@@ -19,20 +22,35 @@ export interface ProgressReport {
   stop(): void;
 }
 
+interface Shown {
+  update(state: LoadProgress): void;
+  end(): void;
+}
+
 export function reportProgress(): ProgressReport {
-  let current: { stage: string; shown: Progress } | undefined;
+  let current: { stage: string; shown: Shown } | undefined;
   function stop() {
     current?.shown.end();
     current = undefined;
   }
   return {
-    update({ stage, done, total }) {
+    update(state) {
+      const { stage } = state;
       if (current?.stage !== stage) {
         stop();
-        current = { stage, shown: progress(`Loading ${stage}`, total) };
+        current = { stage, shown: shownFor(state) };
       }
-      current.shown.update(done);
+      current.shown.update(state);
     },
     stop,
   };
+}
+
+function shownFor({ stage, total, fetched }: LoadProgress): Shown {
+  if (fetched !== undefined) {
+    const shown = transfer(`Downloading ${stage}`);
+    return { ...shown, update: (state) => shown.update({ ...state, fetched: state.fetched ?? 0 }) };
+  }
+  const shown = progress(`Loading ${stage}`, total);
+  return { ...shown, update: ({ done }) => shown.update(done) };
 }

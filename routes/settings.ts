@@ -6,7 +6,7 @@
  */
 import { parseArgs } from "node:util";
 import { z } from "zod";
-import { suggestion } from "./closest.ts";
+import { suggestion } from "../model/cli/closest.ts";
 
 interface Option<Schema extends z.ZodType> {
   variable: string;
@@ -48,9 +48,9 @@ function option<Schema extends z.ZodType>(option: Option<Schema>): Option<Schema
 const OPTIONS = {
   "model": option({
     variable: "MODEL",
-    placeholder: "FOLDER",
-    help: "the checkpoint to serve (default: a small built-in model, made on first use)",
-    expected: "a folder",
+    placeholder: "MODEL",
+    help: "a checkpoint's folder, or owner/name[:revision] (default: a small built-in model)",
+    expected: "a folder or a name",
     schema: z.string().optional(),
   }),
   "host": option({

@@ -10,6 +10,8 @@ const TOOLS = ["awk", "cp", "dirname", "grep", "mkdir", "mktemp", "mv", "readlin
 const TASKS = {
   serve: { description: "Serve it", command: "deno run -A main.ts serve" },
   tokenize: "deno run -A main.ts tokenize",
+  pull: "deno run -A main.ts pull",
+  doctor: "deno run -A main.ts doctor",
   test: { command: "deno test -A" },
   all: { dependencies: ["test"], command: "deno run -A main.ts serve" },
   ok: { description: 'The "gate"', command: "deno task test && deno task serve" },

@@ -105,9 +105,19 @@ onMachine("asks for root when there is no sudo, and only where a GPU is used", a
   assert.equal(code, 1);
   assert.match(said.at(-1)!, new RegExp(`run as root: apt-get update && ${APT} libvulkan1 mesa`));
   assert.ok(!calls.some((call) => call.startsWith("apt-get") || call.startsWith("deno")));
-  for (const args of [["tokenize"], ["serve", "--help"]]) {
+  for (const args of [["tokenize"], ["pull"], ["serve", "--help"]]) {
     assert.deepEqual([(await machine.run(args)).code, (await machine.run(args)).said], [0, []]);
   }
+});
+
+onMachine("leaves a missing driver to the doctor, who says what to do", async (machine) => {
+  machine.withoutVulkan();
+  machine.place("dev/nvidia0");
+  const { code, said, calls } = await machine.run(["doctor", "--json"]);
+  assert.equal(code, 0);
+  assert.ok(said.every((line) => line.startsWith("clairon: installing Deno")));
+  assert.ok(!calls.some((call) => call.startsWith("apt-get")));
+  assert.match(calls.at(-1)!, /^deno <run> <-A> <\S.*main\.ts> <doctor> <--json>$/);
 });
 
 onMachine("uses sudo that asks no password", async (machine) => {

@@ -4,6 +4,17 @@ import assert from "node:assert/strict";
 
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 
+const NAMES = [
+  "serve",
+  "generate",
+  "pull",
+  "branches",
+  "doctor",
+  "inspect",
+  "tokenize",
+  "synth",
+];
+
 interface Outcome {
   code: number;
   stdout: string;
@@ -26,7 +37,7 @@ Deno.test("help lists the commands, however it is asked for", async () => {
     const { code, stdout, stderr } = await run(...args);
     assert.equal(code, 0);
     assert.equal(stderr, "");
-    for (const name of ["serve", "generate", "inspect", "tokenize", "synth"]) {
+    for (const name of NAMES) {
       assert.match(stdout, new RegExp(`^  ${name} `, "m"));
     }
   }
@@ -49,6 +60,32 @@ Deno.test("commands get their arguments, and their exit code is the program's", 
   const wrong = await run("serve", "--prot", "1");
   assert.equal(wrong.code, 2);
   assert.equal(wrong.stderr, "There is no flag --prot. Did you mean --port? Try --help.\n");
+});
+
+Deno.test("every command has help, and every flag of it is a variable", async () => {
+  for (const name of NAMES) {
+    const { code, stdout, stderr } = await run(name, "--help");
+    assert.deepEqual([code, stderr], [0, ""], name);
+    assert.match(stdout, new RegExp(`^Usage: deno task ${name} `, "m"));
+    const flags = stdout.match(/^ {2}--[a-z].*$/gm)!;
+    assert.match(flags.pop()!, /^ {2}--help +this text$/);
+    assert.ok(flags.length > 0, name);
+    for (const line of flags) {
+      assert.match(line, /^ {2}--[a-z-]+( [A-Z]+)? +[A-Z][A-Z_]+ +\S/, name);
+    }
+  }
+});
+
+Deno.test("the README lists every flag with its variable", async () => {
+  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
+  for (const name of NAMES) {
+    const { stdout } = await run(name, "--help");
+    const flags = stdout.matchAll(/^ {2}(--[a-z-]+)(?: [A-Z]+)? +([A-Z][A-Z_]+) /gm);
+    for (const [, flag, variable] of flags) {
+      const row = new RegExp(`^\\| \`${flag}( [A-Z]+)?\` +\\| \`${variable}\` `, "m");
+      assert.match(readme, row, `${name} ${flag}`);
+    }
+  }
 });
 
 Deno.test("`deno serve` starts the server, with settings from the environment", async () => {

@@ -50,6 +50,21 @@ const COPY_UNIT = 4;
  * @throws {CheckpointError} one sentence naming what is missing, malformed or not supported
  */
 export async function openCheckpoint(dir: string): Promise<Checkpoint> {
+  const { config, quantization, baseNames } = await readCheckpointSettings(dir);
+  const tokenizerPath = await findTokenizer(join(dir, "tokenizer.json"));
+  const weights = await openWeights(dir, baseNames);
+  return new OpenCheckpoint(dir, config, quantization, weights, tokenizerPath);
+}
+
+export interface CheckpointSettings {
+  config: FalconConfig;
+  quantization: Quantization;
+  /** File names of weights without their ending, in the order in which they are looked for. */
+  baseNames: string[];
+}
+
+/** The settings of a checkpoint whose weights may not be there yet. @throws {CheckpointError} */
+export async function readCheckpointSettings(dir: string): Promise<CheckpointSettings> {
   await requireFolder(dir);
   const configPath = join(dir, "config.json");
   const configJson = await readJson(configPath);
@@ -59,9 +74,7 @@ export async function openCheckpoint(dir: string): Promise<Checkpoint> {
   const config = parseFalconConfig(configJson, configPath);
   const places = await quantizationPlaces(dir, new Settings(configJson, configPath));
   const quantization = parseQuantization(places, dir);
-  const tokenizerPath = await findTokenizer(join(dir, "tokenizer.json"));
-  const weights = await openWeights(dir, weightBaseNames(places, quantization));
-  return new OpenCheckpoint(dir, config, quantization, weights, tokenizerPath);
+  return { config, quantization, baseNames: weightBaseNames(places, quantization) };
 }
 
 class OpenCheckpoint implements Checkpoint {
@@ -136,11 +149,14 @@ async function requireFolder(dir: string): Promise<void> {
   if (!found.isDirectory) throw wrong(dir, "the model", expected, "a file (give its folder)");
 }
 
+/** Files that may hold quantisation settings beside config.json, the most trusted first. */
+export const QUANTIZATION_FILES = ["quantize_config.json", "quant_config.json"];
+
 /** Every place that holds quantisation settings, the most trusted first. */
 async function quantizationPlaces(dir: string, config: Settings): Promise<Settings[]> {
   const inConfig = config.object("quantization_config");
   const places = inConfig === undefined ? [] : [inConfig];
-  for (const name of ["quantize_config.json", "quant_config.json"]) {
+  for (const name of QUANTIZATION_FILES) {
     const path = join(dir, name);
     const json = await readJson(path);
     if (json !== undefined) places.push(new Settings(json, path));
@@ -148,7 +164,6 @@ async function quantizationPlaces(dir: string, config: Settings): Promise<Settin
   return places;
 }
 
-/** File names without their ending, in the order in which they are looked for. */
 function weightBaseNames(places: Settings[], { bits, groupSize }: Quantization): string[] {
   const named = places.flatMap((place) => {
     const name = place.text("model_file_base_name");

@@ -30,13 +30,12 @@ export interface Weights {
 export async function openWeights(dir: string, baseNames: readonly string[]): Promise<Weights> {
   const weights: Weights = { files: new Map(), tensors: new Map() };
   try {
-    for (const baseName of new Set(baseNames)) {
-      const single = join(dir, `${baseName}.safetensors`);
-      if (await addFile(weights, single)) return weights;
-      const index = `${single}.index.json`;
-      const json = await readJson(index);
+    for (const { single, index } of weightCandidates(baseNames)) {
+      if (await addFile(weights, join(dir, single))) return weights;
+      const path = join(dir, index);
+      const json = await readJson(path);
       if (json === undefined) continue;
-      await addShards(weights, dir, index, readWeightMap(json, index));
+      await addShards(weights, dir, path, readWeightMap(json, path));
       return weights;
     }
     throw await nothingFound(dir, baseNames);
@@ -44,6 +43,16 @@ export async function openWeights(dir: string, baseNames: readonly string[]): Pr
     closeWeights(weights);
     throw error;
   }
+}
+
+/** Where weights may be, in the order in which they are looked for: one file, or an index of some. */
+export function weightCandidates(
+  baseNames: readonly string[],
+): { single: string; index: string }[] {
+  return [...new Set(baseNames)].map((name) => ({
+    single: `${name}.safetensors`,
+    index: `${name}.safetensors.index.json`,
+  }));
 }
 
 export function closeWeights({ files }: Weights): void {
@@ -71,8 +80,8 @@ async function addFile({ files, tensors }: Weights, path: string): Promise<boole
   return true;
 }
 
-/** Tensor name to shard name. */
-function readWeightMap(json: unknown, index: string): Map<string, string> {
+/** Tensor name to shard name. @throws {CheckpointError} for names that are no plain files */
+export function readWeightMap(json: unknown, index: string): Map<string, string> {
   const entries = new Settings(json, index).object("weight_map")?.entries() ?? [];
   if (entries.length === 0) {
     throw wrong(index, '"weight_map"', "an object that names each tensor's file", "nothing");

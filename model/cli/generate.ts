@@ -9,9 +9,31 @@ import { EngineError, type EngineInfo, type Sampling } from "../engine.ts";
 import { startLocalEngine } from "../local_engine.ts";
 import { generateText, type TextEvent, type TextRequest } from "../text_generation.ts";
 import { loadTextSide } from "../text_side.ts";
-import { Arguments, type FlagKinds, UsageError } from "./arguments.ts";
+import { Arguments, UsageError } from "./arguments.ts";
+import { type Flags, flagsHelp } from "./flags.ts";
+import { modelFolder } from "./model_folder.ts";
 import { type Progress, progress } from "./progress.ts";
-import { readSampling, SAMPLING_FLAGS, SAMPLING_HELP } from "./sampling_flags.ts";
+import { readSampling, SAMPLING_FLAGS } from "./sampling_flags.ts";
+
+export const FLAGS: Flags = {
+  model: {
+    value: "MODEL",
+    variable: "MODEL",
+    help: "a checkpoint's folder, or owner/name[:revision] (default: the built-in model)",
+  },
+  "max-new-tokens": {
+    value: "N",
+    variable: "MAX_NEW_TOKENS",
+    help: "longest answer (default: 200)",
+  },
+  ...SAMPLING_FLAGS,
+  stop: { value: "TEXT", variable: "STOP", help: "end before this text; may be repeated" },
+  "max-binding": {
+    value: "BYTES",
+    variable: "MAX_BINDING_BYTES",
+    help: "use smaller GPU bindings than the adapter allows",
+  },
+};
 
 export const help = `Stream one answer to the terminal.
 
@@ -20,23 +42,12 @@ Usage: deno task generate [flags] PROMPT
 The prompt is taken as it is, or from standard input when there is none; line feeds at the end of
 standard input are left out, since Claire goes on where the prompt ends.
 
-  --model DIR               a GPTQ Falcon checkpoint (or the variable MODEL; default: built-in)
-  --max-new-tokens N        longest answer (default 200)
-${SAMPLING_HELP}
-  --stop TEXT               end before this text; may be repeated
-  --max-binding BYTES       use smaller GPU bindings than the adapter allows
-  --help                    this text
+Flags, and the environment variables that say the same:
+
+${flagsHelp(FLAGS)}
 
 Exit code: 0; 1 if the model cannot be used; 2 for wrong arguments; 130 after Ctrl-C.
 `;
-
-const FLAGS: FlagKinds = {
-  model: { value: "DIR" },
-  "max-new-tokens": { value: "N" },
-  ...SAMPLING_FLAGS,
-  stop: { value: "TEXT" },
-  "max-binding": { value: "BYTES" },
-};
 
 interface Order {
   model: string | undefined;
@@ -51,7 +62,7 @@ interface Order {
 export async function run(argv: string[]): Promise<number> {
   let order: Order | undefined;
   try {
-    order = await readOrder(new Arguments(argv, FLAGS));
+    order = await readOrder(new Arguments(argv, FLAGS, Deno.env.toObject()));
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     console.error(error.message);
@@ -92,7 +103,7 @@ async function readOrder(args: Arguments): Promise<Order | undefined> {
   const prompt = args.positionals[0] ?? await readPrompt();
   if (prompt === "") throw new UsageError("Expected a prompt, found an empty one. Try --help.");
   return {
-    model: args.text("model") ?? (Deno.env.get("MODEL") || undefined),
+    model: args.text("model"),
     prompt,
     maxNewTokens,
     sampling,
@@ -110,9 +121,11 @@ async function readPrompt(): Promise<string> {
 
 /** @throws the reason of `signal`, or a sentence about the model */
 async function answer(order: Order, signal: AbortSignal): Promise<void> {
-  const dir = order.model ?? await builtinModel();
+  const dir = order.model === undefined
+    ? await builtinModel()
+    : await modelFolder(order.model, signal);
   const { tokenizer, stopTokens } = await loadTextSide(dir);
-  const label = `Loading ${order.model === undefined ? BUILTIN_NAME : basename(dir)}`;
+  const label = `Loading ${order.model === undefined ? BUILTIN_NAME : basename(order.model)}`;
   let shown: Progress | undefined;
   const engine = startLocalEngine({
     model: dir,

@@ -8,31 +8,36 @@ import { type Gpu, openGpu } from "../../gpu/device.ts";
 import { readOnce } from "../../gpu/readback.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { Falcon } from "../falcon.ts";
-import { Arguments, type FlagKinds, UsageError, wrong } from "./arguments.ts";
+import { Arguments, UsageError, wrong } from "./arguments.ts";
+import { type Flags, flagsHelp } from "./flags.ts";
+import { modelFolder } from "./model_folder.ts";
+
+export const FLAGS: Flags = {
+  model: {
+    value: "MODEL",
+    variable: "MODEL",
+    help: "a checkpoint's folder, or owner/name[:revision]",
+  },
+  tokens: { value: "IDS", variable: "TOKENS", help: "token ids, separated by commas" },
+  steps: { value: "N", variable: "STEPS", help: "greedy tokens to add (default: 0)" },
+  chunk: { value: "N", variable: "CHUNK", help: "prompt tokens computed in one step, at most" },
+  "max-binding": {
+    value: "BYTES",
+    variable: "MAX_BINDING_BYTES",
+    help: "use smaller GPU bindings than the adapter allows",
+  },
+};
 
 export const help = `Print what the model computes for some tokens, as one JSON object.
 
 Usage: deno task inspect --model DIR --tokens 1,2,3 [flags]
 
-  --model DIR          a GPTQ Falcon checkpoint (or the variable MODEL)
-  --tokens IDS         token ids, separated by commas
-  --steps N            greedy tokens to add (default 0)
-  --chunk N            prompt tokens computed in one step, at most
-  --max-binding BYTES  use smaller GPU bindings than the adapter allows
-  --help               this text
+${flagsHelp(FLAGS)}
 
 The object holds "logits" (of the last position, all of them), "greedy" (ids) and "adapter".
 
 Exit code: 0; 1 if the model cannot be used; 2 for wrong arguments.
 `;
-
-const FLAGS: FlagKinds = {
-  model: { value: "DIR" },
-  tokens: { value: "IDS" },
-  steps: { value: "N" },
-  chunk: { value: "N" },
-  "max-binding": { value: "BYTES" },
-};
 
 interface Order {
   model: string;
@@ -45,7 +50,7 @@ interface Order {
 /** Returns the exit code. */
 export async function run(argv: string[]): Promise<number> {
   try {
-    const order = readOrder(new Arguments(argv, FLAGS));
+    const order = readOrder(new Arguments(argv, FLAGS, Deno.env.toObject()));
     console.log(order === undefined ? help : JSON.stringify(await inspect(order)));
     return 0;
   } catch (error) {
@@ -54,7 +59,8 @@ export async function run(argv: string[]): Promise<number> {
   }
 }
 
-async function inspect(order: Order) {
+async function inspect(asked: Order) {
+  const order = { ...asked, model: await modelFolder(asked.model) };
   await checkTokens(order);
   const { tokens, steps, chunk, maxBindingBytes } = order;
   const gpu = await openGpu({ ...(maxBindingBytes !== undefined && { maxBindingBytes }) });
@@ -134,7 +140,7 @@ function readOrder(args: Arguments): Order | undefined {
   if (unexpected !== undefined) {
     throw new UsageError(`Expected flags alone, found "${unexpected}". Try --help.`);
   }
-  const model = args.text("model") ?? Deno.env.get("MODEL");
+  const model = args.text("model");
   if (!model) throw new UsageError("--model is needed, a checkpoint's folder. Try --help.");
   const tokens = args.text("tokens");
   if (tokens === undefined) throw new UsageError("--tokens is needed, such as 1,2,3. Try --help.");

@@ -4,33 +4,52 @@
  * Knows their names, bounds and defaults, which suit a dialogue. Knows nothing of how it is done.
  */
 import { GREEDY, type Sampling } from "../engine.ts";
-import { type Arguments, type FlagKinds, UsageError } from "./arguments.ts";
+import { type Arguments, UsageError } from "./arguments.ts";
+import type { Flags } from "./flags.ts";
 
-export const SAMPLING_FLAGS: FlagKinds = {
-  temperature: { value: "T" },
-  "top-k": { value: "K" },
-  "top-p": { value: "P" },
-  "min-p": { value: "P" },
-  "typical-p": { value: "P" },
-  "repetition-penalty": { value: "X" },
-  "frequency-penalty": { value: "X" },
-  "presence-penalty": { value: "X" },
-  seed: { value: "N" },
-  greedy: "switch",
+export const SAMPLING_FLAGS: Flags = {
+  temperature: { value: "T", variable: "TEMPERATURE", help: "0 for greedy (default: 0.7)" },
+  "top-k": {
+    value: "K",
+    variable: "TOP_K",
+    help: "keep the K most probable tokens, 0 for all (default: 40)",
+  },
+  "top-p": {
+    value: "P",
+    variable: "TOP_P",
+    help: "keep the most probable tokens that make up P (default: 0.95)",
+  },
+  "min-p": {
+    value: "P",
+    variable: "MIN_P",
+    help: "keep tokens at least P times as probable as the best (default: 0)",
+  },
+  "typical-p": {
+    value: "P",
+    variable: "TYPICAL_P",
+    help: "keep P of the tokens of typical probability (default: 1, all)",
+  },
+  "repetition-penalty": {
+    value: "X",
+    variable: "REPETITION_PENALTY",
+    help: "1 for none (default: 1.1)",
+  },
+  "frequency-penalty": {
+    value: "X",
+    variable: "FREQUENCY_PENALTY",
+    help: "-2 to 2 (default: 0)",
+  },
+  "presence-penalty": { value: "X", variable: "PRESENCE_PENALTY", help: "-2 to 2 (default: 0)" },
+  seed: {
+    value: "N",
+    variable: "SEED",
+    help: "makes an answer repeatable (default: another one each time)",
+  },
+  greedy: {
+    variable: "GREEDY",
+    help: "the most probable token each time; the defaults above are off",
+  },
 };
-
-/** A line each, for a command's help. */
-export const SAMPLING_HELP = `\
-  --temperature T           0 for greedy (default 0.7)
-  --top-k K                 keep the K most probable tokens, 0 for all (default 40)
-  --top-p P                 keep the most probable tokens that make up P (default 0.95)
-  --min-p P                 keep tokens at least P times as probable as the best (default 0)
-  --typical-p P             keep P of the tokens of typical probability (default 1, all)
-  --repetition-penalty X    1 for none (default 1.1)
-  --frequency-penalty X     -2 to 2 (default 0)
-  --presence-penalty X      -2 to 2 (default 0)
-  --seed N                  makes an answer repeatable (default: another one each time)
-  --greedy                  the most probable token each time; the defaults above are off`;
 
 const DEFAULTS: Sampling = {
   ...GREEDY,

@@ -3,46 +3,59 @@
  *
  * Knows its flags, the folder to write and Ctrl-C. Knows nothing of what is in the files.
  */
-import { statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { CheckpointError } from "../checkpoint/error.ts";
+import { freeBytes } from "../disk.ts";
+import { formatBytes } from "../sizes.ts";
 import { SHAPES, syntheticBytes, type SynthOptions, writeSynthetic } from "../synth.ts";
-import { Arguments, type FlagKinds, UsageError, wrong } from "./arguments.ts";
+import { Arguments, UsageError, wrong } from "./arguments.ts";
+import { type Flags, flagsHelp } from "./flags.ts";
 import { progress } from "./progress.ts";
+
+export const FLAGS: Flags = {
+  shape: {
+    value: "SHAPE",
+    variable: "SYNTH_SHAPE",
+    help: "falcon-7b, tiny (the default), or sizes: see below",
+  },
+  bits: { value: "N", variable: "SYNTH_BITS", help: "4 (the default) or 8" },
+  group: {
+    value: "SIZE",
+    variable: "SYNTH_GROUP",
+    help: "32, 64, 128 (the default) or none: inputs that share a scale",
+  },
+  "act-order": {
+    variable: "SYNTH_ACT_ORDER",
+    help: "scatter the inputs of a group, as in all of Claire's branches",
+  },
+  asym: { variable: "SYNTH_ASYM", help: "zero points differ by group and column" },
+  bias: { variable: "SYNTH_BIAS", help: "give every linear layer a bias" },
+  seed: { value: "N", variable: "SYNTH_SEED", help: "which random weights (default: 0)" },
+  "shard-size": {
+    value: "SIZE",
+    variable: "SYNTH_SHARD_SIZE",
+    help: "largest file, 5GB say (default: one file)",
+  },
+  tokenizer: {
+    variable: "SYNTH_TOKENIZER",
+    help: "write a tokenizer.json that spells bytes; needs 268 tokens or more",
+  },
+  force: { variable: "SYNTH_FORCE", help: "replace a checkpoint that is in OUT" },
+};
 
 export const help = `Write a GPTQ Falcon checkpoint with random weights.
 
 Usage: deno task synth [flags] OUT
 
-  --shape SHAPE      falcon-7b (4 GB with 4 bits), tiny (the default), or
-                     HIDDENxLAYERSxHEADS[xVOCAB]: 4544x1x71x65024 is one layer of full width;
-                     without VOCAB there are ${SHAPES["tiny"]!.vocabSize} tokens
-  --bits N           4 (the default) or 8
-  --group SIZE       32, 64, 128 (the default) or none: inputs that share a scale
-  --act-order        scatter the inputs of a group, as in all of Claire's branches
-  --asym             zero points differ by group and column
-  --bias             give every linear layer a bias
-  --seed N           which random weights (default 0)
-  --shard-size SIZE  largest file, 5GB say (default: one file)
-  --tokenizer        write a tokenizer.json that spells bytes; needs 268 tokens or more
-  --force            replace a checkpoint that is in OUT
-  --help             this text
+${flagsHelp(FLAGS)}
+
+SHAPE is falcon-7b (4 GB with 4 bits), tiny (the default), or HIDDENxLAYERSxHEADS[xVOCAB]:
+4544x1x71x65024 is one layer of full width; without VOCAB there are ${
+  SHAPES["tiny"]!.vocabSize
+} tokens.
 
 Exit code: 0; 1 if OUT cannot be written; 2 for wrong arguments; 130 after Ctrl-C.
 `;
-
-const FLAGS: FlagKinds = {
-  shape: { value: "SHAPE" },
-  bits: { value: "N" },
-  group: { value: "SIZE" },
-  "act-order": "switch",
-  asym: "switch",
-  bias: "switch",
-  seed: { value: "N" },
-  "shard-size": { value: "SIZE" },
-  tokenizer: "switch",
-  force: "switch",
-};
 
 /** Names that a checkpoint's folder may hold; with others in it, --force does not touch it. */
 const OURS =
@@ -92,7 +105,7 @@ export async function run(args: string[]): Promise<number> {
 
 /** What is asked for, or undefined when it is help. */
 function readOrder(argv: string[]): Order | undefined {
-  const args = new Arguments(argv, FLAGS);
+  const args = new Arguments(argv, FLAGS, Deno.env.toObject());
   if (args.help) return undefined;
   const bits = args.choice("bits", ["4", "8"], "4");
   const group = args.choice("group", ["32", "64", "128", "none"], "128");
@@ -195,11 +208,10 @@ async function checkReplaceable(dir: string, force: boolean): Promise<void> {
 
 /** @throws {OutputError} when the disk has no room; where that cannot be told, writing will tell */
 async function checkSpace(dir: string, bytes: number): Promise<void> {
-  const disk = await statfs(dir).catch(() => undefined);
-  const free = disk === undefined ? Infinity : disk.bavail * disk.bsize;
+  const free = await freeBytes(dir);
   if (free > bytes) return;
   throw new OutputError(
-    `The checkpoint has ${size(bytes)}, but ${dir} has room for ${size(free)}.`,
+    `The checkpoint has ${formatBytes(bytes)}, but ${dir} has room for ${formatBytes(free)}.`,
   );
 }
 
@@ -214,14 +226,8 @@ async function removeFolder(dir: string): Promise<void> {
 function report(out: string, seconds: number): void {
   console.log(`Wrote ${out} in ${seconds.toFixed(1)} s:`);
   for (const name of Array.from(Deno.readDirSync(out), (entry) => entry.name).sort()) {
-    console.log(`  ${name}  ${size(Deno.statSync(join(out, name)).size)}`);
+    console.log(`  ${name}  ${formatBytes(Deno.statSync(join(out, name)).size)}`);
   }
-}
-
-function size(bytes: number): string {
-  const units = ["bytes", "kB", "MB", "GB", "TB"];
-  const step = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(bytes, 1)) / 3));
-  return `${step === 0 ? bytes : (bytes / 1000 ** step).toFixed(2)} ${units[step]}`;
 }
 
 /** What the system or we have to say about the folder; undefined for a mistake in the program. */

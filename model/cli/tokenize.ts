@@ -4,9 +4,21 @@
  * Knows standard input and output and the tokenizer. Knows no model.
  */
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { CheckpointError } from "../checkpoint/error.ts";
+import { HubError } from "../hub/error.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer.ts";
+import { Arguments, UsageError } from "./arguments.ts";
+import { type Flags, flagsHelp } from "./flags.ts";
+import { modelFolder } from "./model_folder.ts";
+
+export const FLAGS: Flags = {
+  tokenizer: { value: "FILE", variable: "TOKENIZER", help: "a tokenizer.json" },
+  model: {
+    value: "MODEL",
+    variable: "MODEL",
+    help: "a folder with a tokenizer.json in it, or owner/name[:revision]",
+  },
+};
 
 export const help = `Turn JSON strings into token ids, line by line.
 
@@ -15,36 +27,37 @@ Usage: deno task tokenize --tokenizer FILE | --model DIR
 Reads one JSON string a line from standard input and writes one JSON array of token ids a line to
 standard output. Nothing is added to the text, and the spelling of a special token in it stays text.
 
-  --tokenizer FILE  a tokenizer.json
-  --model DIR       a folder with a tokenizer.json in it
-  --help            this text
+${flagsHelp(FLAGS)}
 
 Exit code: 0; 1 for a line or a tokenizer file that cannot be used; 2 for wrong options.
 `;
 
 /** Returns the exit code; everything there is to say is on standard error. */
 export async function run(args: string[]): Promise<number> {
-  let path: string | undefined;
+  let place: Place | undefined;
   try {
-    path = tokenizerPath(args);
+    place = readPlace(args);
   } catch (error) {
-    const [sentence] = (error as Error).message.split(". ");
-    console.error(`${sentence!.replace(/\.$/, "")}. Try --help.`);
+    if (!(error instanceof UsageError)) throw error;
+    console.error(error.message);
     return 2;
   }
   const output = Deno.stdout.writable.getWriter();
   const print = (text: string) => output.write(new TextEncoder().encode(text));
   try {
-    if (path === undefined) {
+    if (place === undefined) {
       await print(help);
       return 0;
     }
+    const path = "tokenizer" in place
+      ? place.tokenizer
+      : join(await modelFolder(place.model), "tokenizer.json");
     const tokenizer = await loadTokenizer(path);
     return await tokenizeLines(tokenizer, Deno.stdin.readable, print);
   } catch (error) {
     // Whoever reads our output has seen enough.
     if (error instanceof Deno.errors.BrokenPipe) return 0;
-    if (!(error instanceof CheckpointError)) throw error;
+    if (!(error instanceof CheckpointError || error instanceof HubError)) throw error;
     console.error(error.message);
     return 1;
   } finally {
@@ -52,21 +65,23 @@ export async function run(args: string[]): Promise<number> {
   }
 }
 
+type Place = { tokenizer: string } | { model: string };
+
 /** Where the tokenizer is, or undefined when help is asked for. */
-function tokenizerPath(args: string[]): string | undefined {
-  const { values } = parseArgs({
-    args,
-    options: {
-      tokenizer: { type: "string" },
-      model: { type: "string" },
-      help: { type: "boolean", short: "h" },
-    },
-  });
-  if (values.help) return undefined;
-  if ((values.tokenizer === undefined) === (values.model === undefined)) {
-    throw new TypeError("Expected either --tokenizer FILE or --model DIR.");
+function readPlace(argv: string[]): Place | undefined {
+  const given = new Arguments(argv, FLAGS);
+  if (given.help) return undefined;
+  const [unexpected] = given.positionals;
+  if (unexpected !== undefined) {
+    throw new UsageError(`Expected flags alone, found "${unexpected}". Try --help.`);
   }
-  return values.tokenizer ?? join(values.model!, "tokenizer.json");
+  // A flag for one of the two wins over a variable for the other.
+  const isGiven = given.has("tokenizer") || given.has("model");
+  const args = isGiven ? given : new Arguments(argv, FLAGS, Deno.env.toObject());
+  const [tokenizer, model] = [args.text("tokenizer"), args.text("model")];
+  if (tokenizer !== undefined && model === undefined) return { tokenizer };
+  if (model !== undefined && tokenizer === undefined) return { model };
+  throw new UsageError("Expected either --tokenizer FILE or --model MODEL. Try --help.");
 }
 
 /** Answers as the lines come in, so that another program can talk to it over a pipe. */

@@ -13,6 +13,8 @@ const REQUEST = {
   promptLogprobs: false,
 };
 
+const named = Promise.resolve({ name: "org/claire", revision: "main", commit: "c0ffee" });
+
 async function firstToken(engine: Engine): Promise<number> {
   for await (const event of engine.generate(REQUEST)) if (event.type === "token") return event.id;
   throw new Error("there was no token");
@@ -20,14 +22,15 @@ async function firstToken(engine: Engine): Promise<number> {
 
 Deno.test("it is loading until the engine is there, then the engine, under its own name", async () => {
   const starting = Promise.withResolvers<Engine>();
-  const engine = deferEngine(starting.promise, "claire");
+  const engine = deferEngine(starting.promise, named, () => 0.25);
   assert.equal(engine.stats().state, "loading");
+  assert.equal(engine.stats().progress, 0.25);
   await assert.rejects(firstToken(engine), { name: "EngineError", code: "loading" });
 
   const fake = new FakeEngine({ script: [7], info: { model: "/home/me/models/claire" } });
   starting.resolve(fake);
   const info = await engine.ready;
-  assert.deepEqual(info, { ...fake.info, model: "claire" });
+  assert.deepEqual(info, { ...fake.info, model: "org/claire", revision: "main", commit: "c0ffee" });
   assert.equal(engine.stats().state, "ready");
   assert.equal(await firstToken(engine), 7);
 
@@ -37,7 +40,7 @@ Deno.test("it is loading until the engine is there, then the engine, under its o
 });
 
 Deno.test("if the engine cannot be made, `ready` says why", async () => {
-  const engine = deferEngine(Promise.reject(new Error("no room on the disk")), "claire");
+  const engine = deferEngine(Promise.reject(new Error("no room on the disk")), named);
   await assert.rejects(engine.ready, { message: "no room on the disk" });
   assert.equal(engine.stats().state, "lost");
   await assert.rejects(firstToken(engine), { code: "lost" });
@@ -48,7 +51,7 @@ Deno.test("if the engine cannot be made, `ready` says why", async () => {
 Deno.test("closing and draining before the engine is there reach it later", async () => {
   for (const [order, state] of [["close", "closed"], ["drain", "draining"]] as const) {
     const starting = Promise.withResolvers<Engine>();
-    const engine = deferEngine(starting.promise, "claire");
+    const engine = deferEngine(starting.promise, named);
     await engine[order]();
     assert.equal(engine.stats().state, state);
     const fake = new FakeEngine();

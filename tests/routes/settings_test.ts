@@ -1,6 +1,6 @@
 /** Flags and variables of `serve`: what they mean, and one sentence for each mistake. */
 import assert from "node:assert/strict";
-import { closest } from "../../routes/closest.ts";
+import { closest } from "../../model/cli/closest.ts";
 import { readSettings, SettingsError, settingsHelp, wantsHelp } from "../../routes/settings.ts";
 
 const DEFAULTS = {
@@ -73,7 +73,7 @@ Deno.test("a wrong setting is one sentence: which, what it should be, what it is
     [["--host", "a b"], {}, '--host must be a host name or address, found "a b".'],
     [["--port"], {}, "--port needs a value: --port NUMBER."],
     [["--port="], {}, "--port needs a value: --port NUMBER."],
-    [["--model", "--port", "1"], {}, "--model needs a value: --model FOLDER."],
+    [["--model", "--port", "1"], {}, "--model needs a value: --model MODEL."],
     [["--prot", "1"], {}, "There is no flag --prot. Did you mean --port?"],
     [["--gpumemory=1"], {}, "There is no flag --gpumemory. Did you mean --gpu-memory?"],
     [["--unheard-of"], {}, "There is no flag --unheard-of."],

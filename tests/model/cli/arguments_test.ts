@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Arguments, type FlagKinds, UsageError } from "../../../model/cli/arguments.ts";
+import { Arguments, UsageError } from "../../../model/cli/arguments.ts";
+import { type Flags, flagsHelp } from "../../../model/cli/flags.ts";
 
-const KINDS: FlagKinds = {
-  model: { value: "DIR" },
-  n: { value: "N" },
-  stop: { value: "TEXT" },
-  greedy: "switch",
+const KINDS: Flags = {
+  model: { value: "DIR", variable: "MODEL", help: "a folder" },
+  n: { value: "N", variable: "NUMBER", help: "a number" },
+  stop: { value: "TEXT", variable: "STOP", help: "a text" },
+  greedy: { variable: "GREEDY", help: "a switch" },
 };
 
 Deno.test("flags and other arguments in any order", () => {
@@ -45,6 +46,9 @@ Deno.test("help is asked for by -h and --help, and nothing after it matters", ()
 Deno.test("each mistake has its sentence", () => {
   const mistakes: [string[], string][] = [
     [["--foo"], "There is no flag --foo. Try --help."],
+    [["--modle", "x"], "There is no flag --modle. Did you mean --model? Try --help."],
+    [["--gredy"], "There is no flag --gredy. Did you mean --greedy? Try --help."],
+    [["--hlep"], "There is no flag --hlep. Did you mean --help? Try --help."],
     [["-m", "x"], "There is no flag -m. Try --help."],
     [["--toString=1"], "There is no flag --toString. Try --help."],
     [["--model"], "--model needs a value: --model DIR."],
@@ -76,4 +80,39 @@ Deno.test("values are checked and read", () => {
   }
   const message = '--n must be a, b or c, found "d".';
   assert.throws(() => read("d").choice("n", ["a", "b", "c"], "a"), new UsageError(message));
+});
+
+Deno.test("every flag is also a variable, and the flag wins", () => {
+  const variables = { MODEL: "a", NUMBER: "3", STOP: "--x", GREEDY: "1", OTHER: "b" };
+  const args = new Arguments([], KINDS, variables);
+  assert.deepEqual([args.text("model"), args.whole("n", 1, 9), args.all("stop")], ["a", 3, [
+    "--x",
+  ]]);
+  assert.ok(args.has("greedy"));
+  const flags = new Arguments(["--model", "c", "--stop", "d"], KINDS, variables);
+  assert.deepEqual([flags.text("model"), flags.all("stop")], ["c", ["d"]]);
+  for (const off of ["", "0", "no", "False", "OFF"]) {
+    assert.ok(!new Arguments([], KINDS, { GREEDY: off }).has("greedy"), off);
+  }
+  for (const on of ["1", "yes", "True", "ON"]) {
+    assert.ok(new Arguments([], KINDS, { GREEDY: on }).has("greedy"), on);
+  }
+  assert.equal(new Arguments([], KINDS, { MODEL: "" }).text("model"), undefined);
+  assert.throws(
+    () => new Arguments([], KINDS, { GREEDY: "maybe" }),
+    new UsageError('GREEDY must be 1 or 0, found "maybe".'),
+  );
+  assert.throws(
+    () => new Arguments([], KINDS, { NUMBER: "x" }).whole("n", 1, 9),
+    new UsageError('NUMBER must be a whole number from 1 to 9, found "x".'),
+  );
+  assert.ok(new Arguments(["--help"], KINDS, { GREEDY: "maybe" }).help);
+});
+
+Deno.test("the help text has a line for each flag, with its variable", () => {
+  const lines = flagsHelp(KINDS).split("\n");
+  assert.equal(lines.length, 5);
+  assert.match(lines[0]!, /^ {2}--model DIR +MODEL +a folder$/);
+  assert.match(lines[3]!, /^ {2}--greedy +GREEDY +a switch$/);
+  assert.match(lines[4]!, /^ {2}--help +this text$/);
 });

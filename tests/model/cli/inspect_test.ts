@@ -90,7 +90,10 @@ const WRONG: [args: string[], sentence: RegExp][] = [
   [["--model", MODEL, "--tokens", "1", "--chunk", "0"], /^--chunk must be .* from 1 .*"0"\.$/],
   [["--model", MODEL, "--tokens", "1", "--max-binding", "0"], /^--max-binding must be .*"0"\.$/],
   [["--model", MODEL, "--tokens"], /^--tokens needs a value: --tokens IDS\.$/],
-  [["--model", MODEL, "--token", "1"], /^There is no flag --token\. Try --help\.$/],
+  [
+    ["--model", MODEL, "--token", "1"],
+    /^There is no flag --token\. Did you mean --tokens\? Try --help\.$/,
+  ],
   [["--model", MODEL, "--tokens", "1", "2"], /^Expected flags alone, found "2"\. Try --help\.$/],
 ];
 
@@ -116,7 +119,10 @@ Deno.test("inspect: a model that cannot be used gets one sentence and 1", () =>
   withCopy(async (copy) => {
     const tokens = ["--tokens", "1"];
     const args = ["--model", copy.dir, ...tokens];
-    assertFailed(await inspect(["--model", "no/such", ...tokens]), /no\/such.* should be a folder/);
+    assertFailed(
+      await inspect(["--model", "./no/such", ...tokens]),
+      /no\/such.* should be a folder/,
+    );
     assertFailed(
       await inspect([...args, "--max-binding", "5"]),
       /1280 bytes.* do not fit a binding/,

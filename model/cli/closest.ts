@@ -2,6 +2,8 @@
 
 /** The candidate with the fewest edits, if those are few enough to be a slip of the finger. */
 export function closest(word: string, candidates: readonly string[]): string | undefined {
+  // Of one letter nothing can be told.
+  if (word.length < 2) return undefined;
   let best: string | undefined;
   let fewest = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {

@@ -1,0 +1,34 @@
+/** Memory of graphics cards: NVIDIA's words, and the files of Linux's AMD driver. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { findGraphicsMemory, parseNvidiaSmi } from "../../gpu/graphics_memory.ts";
+
+Deno.test("nvidia-smi gives a line a card", () => {
+  const text = "NVIDIA H200, 143771, 143159\nNVIDIA GeForce RTX 3060, 12288, 11000\n";
+  assert.deepEqual(parseNvidiaSmi(text), [
+    { card: "NVIDIA H200", totalBytes: 150754820096, freeBytes: 150113091584 },
+    { card: "NVIDIA GeForce RTX 3060", totalBytes: 12884901888, freeBytes: 11534336000 },
+  ]);
+  for (const none of ["", "No devices were found\n", "NVIDIA X, [N/A], [N/A]\n"]) {
+    assert.deepEqual(parseNvidiaSmi(none), []);
+  }
+});
+
+Deno.test("AMD cards are found in sysfs, their outputs are no cards", async () => {
+  const root = await Deno.makeTempDir();
+  try {
+    const put = (card: string, file: string, text: string) => {
+      const folder = join(root, "sys/class/drm", card, "device");
+      Deno.mkdirSync(folder, { recursive: true });
+      Deno.writeTextFileSync(join(folder, file), text);
+    };
+    put("card1", "mem_info_vram_total", "17163091968\n");
+    put("card1", "mem_info_vram_used", "163091968\n");
+    put("card1-DP-1", "mem_info_vram_total", "1\n");
+    put("card0", "vendor", "0x8086\n");
+    const cards = (await findGraphicsMemory(root)).filter(({ card }) => card.startsWith("card"));
+    assert.deepEqual(cards, [{ card: "card1", totalBytes: 17163091968, freeBytes: 17e9 }]);
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+});
