@@ -1,10 +1,12 @@
 /**
- * What a client is told when a request fails: TGI's `{"error", "error_type"}` and its statuses.
+ * What a client is told when a request fails: TGI's `{"error", "error_type"}` and its statuses,
+ * unless the route's API has a shape of its own.
  *
  * Knows the codes of EngineError and the wording for each. Passes on no message that was not
  * written for a client: of a fault it says that it happened, never what the GPU said.
  */
-import type { Context } from "hono";
+import type { Context, HonoRequest } from "hono";
+import { createMiddleware } from "hono/factory";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { EngineError } from "../model/engine.ts";
 
@@ -67,6 +69,39 @@ function generationError(reason: string): ApiError {
   return new ApiError(424, "generation", `Request failed during generation: ${reason}`);
 }
 
-export function errorResponse(c: Context, error: ApiError): Response {
-  return c.json(error.body, error.status as ContentfulStatusCode, error.headers);
+/** How an API says what an error says, and with which status. */
+export type ErrorShape = (
+  error: ApiError,
+  request: HonoRequest,
+) => { status: number; body: object };
+
+/** What a context may hold for errors. */
+export interface ErrorVariables {
+  errorShape?: ErrorShape;
+}
+
+/** Gives the routes behind it an error shape; the one nearest to the route holds. */
+export function withErrors(errorShape: ErrorShape) {
+  return createMiddleware<{ Variables: ErrorVariables }>(async (c, next) => {
+    c.set("errorShape", errorShape);
+    await next();
+  });
+}
+
+function shaped(c: Context, error: ApiError): ReturnType<ErrorShape> {
+  const errorShape: ErrorShape | undefined = c.get("errorShape");
+  return errorShape?.(error, c.req) ?? { status: error.status, body: error.body };
+}
+
+export function errorResponse(
+  c: Context,
+  error: ApiError,
+): Response {
+  const { status, body } = shaped(c, error);
+  return c.json(body, status as ContentfulStatusCode, error.headers);
+}
+
+/** The error as an event of a stream that has begun. */
+export function errorBody(c: Context, error: ApiError): object {
+  return shaped(c, error).body;
 }

@@ -15,6 +15,8 @@ export interface SseOptions {
   onClose: () => void;
   /** Milliseconds of silence after which a comment is sent. */
   keepAlive: number;
+  /** The text of a last event, sent as it is, after an error too. Default: none. */
+  last?: string;
 }
 
 export const SSE_HEADERS = {
@@ -37,19 +39,22 @@ const COMMENT = ENCODER.encode(":\n\n");
  */
 export async function eventStream(
   events: AsyncGenerator<object>,
-  { onError, onCancel, onClose, keepAlive }: SseOptions,
+  { onError, onCancel, onClose, keepAlive, last }: SseOptions,
 ): Promise<ReadableStream<Uint8Array>> {
   const first = events.next();
   await settledWithin(keepAlive, first);
 
-  async function* withErrorAsEvent() {
+  async function* texts() {
     try {
-      for (let next = await first; !next.done; next = await events.next()) yield next.value;
+      for (let next = await first; !next.done; next = await events.next()) {
+        yield JSON.stringify(next.value);
+      }
     } catch (error) {
-      yield onError(error);
+      yield JSON.stringify(onError(error));
     }
+    if (last !== undefined) yield last;
   }
-  const source = withErrorAsEvent();
+  const source = texts();
   let silent = true;
   let gone = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -72,7 +77,7 @@ export async function eventStream(
         return finish();
       }
       silent = false;
-      controller.enqueue(ENCODER.encode(`data: ${JSON.stringify(value)}\n\n`));
+      controller.enqueue(ENCODER.encode(`data: ${value}\n\n`));
     },
     cancel() {
       gone = true;
