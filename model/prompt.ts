@@ -1,0 +1,9 @@
+/**
+ * Dialogues as Claire reads and writes them: prompts out of turns, and turns out of text.
+ *
+ * Knows the four formats of the model card and what keeps a turn a turn. Pure: no HTTP, no GPU, no
+ * tokenizer. Each file of `prompt/` holds one part; everybody else imports this one.
+ */
+export { buildPrompt, type BuiltPrompt, joinRepeated, type PromptInput } from "./prompt/build.ts";
+export { harmless } from "./prompt/escape.ts";
+export { type Format, FORMATS, PromptError, type Turn } from "./prompt/format.ts";

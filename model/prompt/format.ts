@@ -1,0 +1,72 @@
+/**
+ * The four formats of a dialogue that Claire was trained on, in one table.
+ *
+ * Knows how a turn is written, how the next one is opened and what ends one. Knows nothing of who
+ * speaks when. A turn is one line; everything else about the formats follows from this table.
+ * Source: the model card of OpenLLM-France/Claire-7B-0.1, and how its training text was prepared.
+ */
+
+export const FORMATS = ["monologue", "dash", "intervenant", "named"] as const;
+export type Format = (typeof FORMATS)[number];
+
+/** One line of a dialogue. */
+export interface Turn {
+  speaker: string;
+  text: string;
+}
+
+interface Rules {
+  /** What stands before a turn's text, a space between. Alone at the end, it opens a turn. */
+  mark(label: string): string;
+  /** What ends a turn in generated text, wherever it appears. */
+  stop: readonly string[];
+  maxSpeakers: number;
+}
+
+export const RULES: Readonly<Record<Format, Rules>> = {
+  monologue: { mark: () => "", stop: ["\n"], maxSpeakers: 1 },
+  dash: { mark: () => "-", stop: ["\n"], maxSpeakers: 2 },
+  intervenant: { mark: bracketed, stop: ["\n", "["], maxSpeakers: Infinity },
+  named: { mark: bracketed, stop: ["\n", "["], maxSpeakers: Infinity },
+};
+
+function bracketed(label: string): string {
+  return `[${label}:]`;
+}
+
+/** Whether turns are marked by tags. */
+export function hasTags(format: Format): boolean {
+  return format === "intervenant" || format === "named";
+}
+
+/** UTF-16 code units of a speaker's name: a longer bracket is no tag. */
+export const MAX_NAME = 100;
+
+/** A tag; its group is the name, which is not all blank once `readName` has seen it. */
+export const TAG = new RegExp(`\\[([^\\[\\]\\n]{1,${MAX_NAME}}):\\]`);
+
+/** A dash that marks a turn, at the start of a line: no minus sign and no rule of dashes. */
+export const DASH_MARK = /^-(?![-\d])/;
+
+/** The name in a tag, or undefined where there is none. */
+export function readName(inTag: string): string | undefined {
+  return inTag.trim().replace(/\s+/g, " ") || undefined;
+}
+
+/** What somebody without a name is called, from 1. */
+export function numbered(number: number): string {
+  return `Intervenant ${number}`;
+}
+
+const NUMBERED = /^(?:(?:intervenant|locuteur|speaker|spk)[ _-]*)?0*(\d{1,6})$/i;
+
+/** The number in a name that is one: of "speaker001", "Locuteur 2", "3"; else undefined. */
+export function numberOf(name: string): number | undefined {
+  const digits = NUMBERED.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+/** A dialogue that a format cannot hold; the message is fit for a client. */
+export class PromptError extends Error {
+  override name = "PromptError";
+}
