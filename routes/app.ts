@@ -6,11 +6,15 @@
  */
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { requestId } from "hono/request-id";
-import { ApiError, errorResponse } from "./errors.ts";
+import { ApiError, errorResponse, withErrors } from "./errors.ts";
 import { healthRoutes } from "./health.ts";
+import { invocationRoutes } from "./invocations.ts";
+import { openAiRoutes } from "./openai.ts";
+import { openAiErrors } from "./openai_errors.ts";
 import { noteError, requestLog, type RouteEnv } from "./request_log.ts";
 import { LIMITS, type Service } from "./service.ts";
 import { tgiRoutes } from "./tgi.ts";
+import { tokenizeRoutes } from "./tokenize.ts";
 
 export type AppOptions =
   & Pick<Service, "engine" | "text">
@@ -23,10 +27,17 @@ export function createApp({ engine, text, limits, log = () => {} }: AppOptions):
 
   const app = new Hono<RouteEnv>();
   app.use(requestId(), requestLog(log), securityHeaders);
+  // Before whatever may refuse a request, so that it does so in the shape of the route's API.
+  app.use("/v1/*", withErrors(openAiErrors));
   app.route("/", healthRoutes(service));
   app.route("/", tgiRoutes(service));
-  app.all("/generate", methodNotAllowed);
-  app.all("/generate_stream", methodNotAllowed);
+  app.route("/", tokenizeRoutes(service));
+  app.route("/", openAiRoutes(service));
+  app.route("/", invocationRoutes(service));
+  for (const path of POST_ONLY) app.all(path, () => methodNotAllowed("POST"));
+  for (const path of ["/v1/models", "/v1/models/:model{.+}"]) {
+    app.all(path, () => methodNotAllowed("GET"));
+  }
   app.notFound(() => {
     throw new ApiError(404, "not_found", "There is no such route");
   });
@@ -34,8 +45,17 @@ export function createApp({ engine, text, limits, log = () => {} }: AppOptions):
   return app;
 }
 
-function methodNotAllowed(): never {
-  throw new ApiError(405, "method_not_allowed", "This route takes POST only", { allow: "POST" });
+const POST_ONLY = [
+  "/generate",
+  "/generate_stream",
+  "/tokenize",
+  "/invocations",
+  "/v1/completions",
+  "/v1/chat/completions",
+];
+
+function methodNotAllowed(allow: string): never {
+  throw new ApiError(405, "method_not_allowed", `This route takes ${allow} only`, { allow });
 }
 
 const securityHeaders: MiddlewareHandler = async (c: Context, next) => {

@@ -1,6 +1,6 @@
 /**
- * What every route that generates does: reads an answer to its end or streams it, and ends the work
- * when the client leaves.
+ * What every route that generates does: reads its body, reads an answer to its end or streams it,
+ * and ends the work when the client leaves.
  *
  * Knows text events, the request's record and event streams. Knows no API: what the events of a
  * stream look like, and what becomes of a whole answer, is the caller's.
@@ -15,10 +15,26 @@ import {
 } from "../model/text_generation.ts";
 import { errorBody } from "./errors.ts";
 import { noteError, type RouteEnv } from "./request_log.ts";
-import type { ReadyModel, Service } from "./service.ts";
+import { readJson } from "./json_body.ts";
+import { type ReadyModel, readyModel, type Service } from "./service.ts";
 import { eventStream, SSE_HEADERS } from "./sse.ts";
 
 export type RouteContext = Context<RouteEnv>;
+
+/** A request's JSON, and the model that is there to answer it. */
+export interface Body {
+  model: ReadyModel;
+  json: unknown;
+  /** As `performance.now()` tells time. */
+  arrived: number;
+}
+
+/** @throws {ApiError | EngineError} if there is no model to answer, or no JSON */
+export async function readBody(c: RouteContext, service: Service): Promise<Body> {
+  const arrived = performance.now();
+  const model = await readyModel(service);
+  return { model, json: await readJson(c.req.raw, service.limits.bodyBytes), arrived };
+}
 
 /** An answer that was read to its end. */
 export interface WholeAnswer {

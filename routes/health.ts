@@ -1,5 +1,6 @@
 /**
- * `GET /health` (and `GET /`, as in TGI): can this server answer now? `GET /info`: what does it run?
+ * `GET /health` (and `GET /` and `/ping`, as in TGI): can this server answer now? `GET /info`: what
+ * does it run?
  *
  * Knows the engine's state and TGI's field names. Knows nothing of how a request is answered.
  */
@@ -23,6 +24,8 @@ export function healthRoutes(service: Service): Hono<RouteEnv> {
   }
   app.get("/", health);
   app.get("/health", health);
+  // SageMaker's name for it.
+  app.get("/ping", health);
 
   app.get("/info", async (c) => {
     const { info } = await readyModel(service);

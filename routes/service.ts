@@ -17,8 +17,12 @@ export const LIMITS = {
   bestOf: 2,
   stopSequences: 4,
   topNTokens: 5,
-  /** Prompts of one request on the routes that take several. */
+  /** Prompts of one request, as TGI's `/info` tells. */
   clientBatchSize: 4,
+  /** Answers of one request on OpenAI's routes, over all its prompts; its limit for `n`. */
+  choices: 128,
+  /** Tokens that one request may give a bias. */
+  logitBias: 1024,
   /** Requests that are answered or wait; one more is "overloaded". */
   concurrentRequests: 128,
   /** Hotter, or a stronger or weaker penalty, leaves nothing but float overflow. */

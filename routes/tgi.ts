@@ -12,34 +12,53 @@ import {
   type TextRequest,
   type TokenTextEvent,
 } from "../model/text_generation.ts";
-import { type RouteContext, streamResponse, type WholeAnswer, wholeAnswer } from "./generation.ts";
-import { readJson } from "./json_body.ts";
+import {
+  type Body,
+  readBody,
+  type RouteContext,
+  streamResponse,
+  type WholeAnswer,
+  wholeAnswer,
+} from "./generation.ts";
 import type { RequestRecord, RouteEnv } from "./request_log.ts";
-import { type ReadyModel, readyModel, type Service } from "./service.ts";
+import { randomSeed } from "./sampling_values.ts";
+import type { ReadyModel, Service } from "./service.ts";
 import { parseTgiRequest } from "./tgi_schema.ts";
 import { type Answer, detailsShape, streamDetailsShape, streamShape } from "./tgi_shapes.ts";
-import { randomSeed, type TgiJob, validate } from "./tgi_validation.ts";
+import { type TgiJob, validate } from "./tgi_validation.ts";
 
 export function tgiRoutes(service: Service): Hono<RouteEnv> {
   const app = new Hono<RouteEnv>();
 
   app.post("/generate", async (c) => {
-    const call = await readCall(c, service, { fullText: false, stream: false });
+    const call = readCall(c, service, await readBody(c, service), {
+      fullText: false,
+      stream: false,
+    });
     return c.json(await answer(c, service, call));
   });
 
   app.post("/generate_stream", async (c) => {
-    const call = await readCall(c, service, { fullText: false, stream: true });
+    const call = readCall(c, service, await readBody(c, service), {
+      fullText: false,
+      stream: true,
+    });
     return stream(c, service, call);
   });
 
-  // What Hugging Face's InferenceClient calls; its answers come in a list, as from a batch.
-  app.post("/", async (c) => {
-    const call = await readCall(c, service, { fullText: true });
-    return call.stream ? stream(c, service, call) : c.json([await answer(c, service, call)]);
-  });
+  app.post("/", async (c) => compatGenerate(c, service, await readBody(c, service)));
 
   return app;
+}
+
+/** What Hugging Face's InferenceClient calls; its answers come in a list, as from a batch. */
+export async function compatGenerate(
+  c: RouteContext,
+  service: Service,
+  body: Body,
+): Promise<Response> {
+  const call = readCall(c, service, body, { fullText: true });
+  return call.stream ? stream(c, service, call) : c.json([await answer(c, service, call)]);
 }
 
 /** A request that was accepted, and when. */
@@ -51,17 +70,16 @@ interface Call {
   validated: number;
 }
 
-async function readCall(
+function readCall(
   c: RouteContext,
-  service: Service,
+  { limits }: Service,
+  { model, json, arrived }: Body,
   defaults: { fullText: boolean; stream?: boolean },
-): Promise<Call> {
-  const arrived = performance.now();
-  const model = await readyModel(service);
-  const body = parseTgiRequest(await readJson(c.req.raw, service.limits.bodyBytes));
-  const stream = defaults.stream ?? body.stream ?? false;
+): Call {
+  const request = parseTgiRequest(json);
+  const stream = defaults.stream ?? request.stream ?? false;
   const { fullText } = defaults;
-  const job = validate(body, { model, limits: service.limits, stream, fullText });
+  const job = validate(request, { model, limits, stream, fullText });
   c.get("record").promptTokens = job.request.prompt.length;
   return { job, model, stream, arrived, validated: performance.now() };
 }

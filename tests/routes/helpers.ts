@@ -82,15 +82,26 @@ export async function withServer(
 /** The data of each event, parsed; fails on an event that has a name. */
 // deno-lint-ignore no-explicit-any
 export async function readEvents(response: Response): Promise<any[]> {
-  const events = [];
+  const data = await Array.fromAsync(dataOf(response));
+  return data.map((text) => JSON.parse(text));
+}
+
+async function* dataOf(response: Response): AsyncGenerator<string> {
   const stream = response.body!
     .pipeThrough(new TextDecoderStream())
     .pipeThrough(new EventSourceParserStream());
   for await (const event of stream) {
     if (event.event !== undefined) throw new Error(`an event is named ${event.event}`);
-    events.push(JSON.parse(event.data));
+    yield event.data;
   }
-  return events;
+}
+
+/** The chunks of a stream as OpenAI has it, and whether its last event is `[DONE]`. */
+// deno-lint-ignore no-explicit-any
+export async function readStream(response: Response): Promise<{ chunks: any[]; done: boolean }> {
+  const data = await Array.fromAsync(dataOf(response));
+  const done = data.at(-1) === "[DONE]";
+  return { chunks: data.slice(0, done ? -1 : undefined).map((text) => JSON.parse(text)), done };
 }
 
 /** Waits until `condition` holds; a test's own time limit ends the wait. */
