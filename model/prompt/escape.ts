@@ -8,10 +8,10 @@ import { MAX_NAME, PromptError } from "./format.ts";
 
 /** All that some reader takes for the end of a line. */
 // deno-lint-ignore no-control-regex
-const LINE_BREAK = /[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]/;
+export const LINE_BREAK = /[\n\v\f\r\x1c-\x1f\x85\u2028\u2029]/;
 /** Runs of blanks and line breaks. */
 // deno-lint-ignore no-control-regex
-const BLANKS = /[\s\x1c-\x1e\x85]+/g;
+const BLANKS = /[\s\x1c-\x1f\x85]+/g;
 
 /** Blanks and dashes of every kind at the start of a line. */
 const LEADING = /^[\s\p{Pd}]+/u;

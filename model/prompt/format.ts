@@ -42,15 +42,15 @@ export function hasTags(format: Format): boolean {
 /** UTF-16 code units of a speaker's name: a longer bracket is no tag. */
 export const MAX_NAME = 100;
 
-/** A tag; its group is the name, which is not all blank once `readName` has seen it. */
-export const TAG = new RegExp(`\\[([^\\[\\]\\n]{1,${MAX_NAME}}):\\]`);
+/** A tag; its group is the name, of which something is left without blanks. */
+export const TAG = new RegExp(`\\[(?!\\s*:\\])([^\\[\\]\\n]{1,${MAX_NAME}}):\\]`);
 
 /** A dash that marks a turn, at the start of a line: no minus sign and no rule of dashes. */
 export const DASH_MARK = /^-(?![-\d])/;
 
-/** The name in a tag, or undefined where there is none. */
-export function readName(inTag: string): string | undefined {
-  return inTag.trim().replace(/\s+/g, " ") || undefined;
+/** A name as it is compared: without blanks around it, and one where there were several. */
+export function readName(inTag: string): string {
+  return inTag.trim().replace(/\s+/g, " ");
 }
 
 /** What somebody without a name is called, from 1. */

@@ -91,7 +91,7 @@ function guessFormat(given: (string | undefined)[], next: string | null | undefi
   return names.every((name) => numberOf(name) !== undefined) ? "intervenant" : "named";
 }
 
-function checkCount(everybody: string[], format: Format): void {
+export function checkCount(everybody: string[], format: Format): void {
   const { maxSpeakers } = RULES[format];
   if (everybody.length <= maxSpeakers) return;
   throw new PromptError(
