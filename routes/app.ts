@@ -6,7 +6,8 @@
  */
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { requestId } from "hono/request-id";
-import { ApiError, errorResponse, withErrors } from "./errors.ts";
+import { DIALOGUE_PATHS, dialogueRoutes } from "./dialogues.ts";
+import { ApiError, errorResponse, plainErrors, withErrors } from "./errors.ts";
 import { healthRoutes } from "./health.ts";
 import { invocationRoutes } from "./invocations.ts";
 import { openAiRoutes } from "./openai.ts";
@@ -29,10 +30,12 @@ export function createApp({ engine, text, limits, log = () => {} }: AppOptions):
   app.use(requestId(), requestLog(log), securityHeaders);
   // Before whatever may refuse a request, so that it does so in the shape of the route's API.
   app.use("/v1/*", withErrors(openAiErrors));
+  for (const path of DIALOGUE_PATHS) app.use(path, withErrors(plainErrors));
   app.route("/", healthRoutes(service));
   app.route("/", tgiRoutes(service));
   app.route("/", tokenizeRoutes(service));
   app.route("/", openAiRoutes(service));
+  app.route("/", dialogueRoutes(service));
   app.route("/", invocationRoutes(service));
   for (const path of POST_ONLY) app.all(path, () => methodNotAllowed("POST"));
   for (const path of ["/v1/models", "/v1/models/:model{.+}"]) {
@@ -52,6 +55,7 @@ const POST_ONLY = [
   "/invocations",
   "/v1/completions",
   "/v1/chat/completions",
+  ...DIALOGUE_PATHS,
 ];
 
 function methodNotAllowed(allow: string): never {

@@ -80,6 +80,9 @@ export interface ErrorVariables {
   errorShape?: ErrorShape;
 }
 
+/** TGI's shape, which is also that of our own routes. */
+export const plainErrors: ErrorShape = ({ status, body }) => ({ status, body });
+
 /** Gives the routes behind it an error shape; the one nearest to the route holds. */
 export function withErrors(errorShape: ErrorShape) {
   return createMiddleware<{ Variables: ErrorVariables }>(async (c, next) => {
@@ -89,8 +92,8 @@ export function withErrors(errorShape: ErrorShape) {
 }
 
 function shaped(c: Context, error: ApiError): ReturnType<ErrorShape> {
-  const errorShape: ErrorShape | undefined = c.get("errorShape");
-  return errorShape?.(error, c.req) ?? { status: error.status, body: error.body };
+  const errorShape: ErrorShape = c.get("errorShape") ?? plainErrors;
+  return errorShape(error, c.req);
 }
 
 export function errorResponse(

@@ -73,6 +73,8 @@ export interface StreamOptions {
   headers?: Record<string, string>;
   /** What a last event says as it is, after an error too; by default there is none. */
   last?: string;
+  /** Whether each event's `type` is its name. */
+  named?: boolean;
 }
 
 /**
@@ -83,7 +85,7 @@ export interface StreamOptions {
 export async function streamResponse(
   c: RouteContext,
   { limits }: Service,
-  { events, since, headers = {}, last }: StreamOptions,
+  { events, since, headers = {}, last, named = false }: StreamOptions,
 ): Promise<Response> {
   const record = c.get("record");
   const left = new AbortController();
@@ -101,6 +103,7 @@ export async function streamResponse(
       closed.resolve();
     },
     ...(last !== undefined && { last }),
+    named,
   });
   record.streamed = closed.promise;
   return c.body(body, 200, { ...SSE_HEADERS, ...headers });

@@ -23,6 +23,9 @@ export const LIMITS = {
   choices: 128,
   /** Tokens that one request may give a bias. */
   logitBias: 1024,
+  /** Turns of a dialogue that is given, and of an answer. */
+  dialogueTurns: 1000,
+  answerTurns: 100,
   /** Requests that are answered or wait; one more is "overloaded". */
   concurrentRequests: 128,
   /** Hotter, or a stronger or weaker penalty, leaves nothing but float overflow. */
