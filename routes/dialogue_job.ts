@@ -43,7 +43,7 @@ export interface JobOptions {
 /** @throws {ApiError} 422, the first complaint about the request */
 export function dialogueJob(given: DialogueRequest, options: JobOptions): DialogueJob {
   const { model } = options;
-  const built = openPrompt(given);
+  const built = openPrompt(given, options);
   const until = given.until ?? undefined;
   if (until !== undefined && built.format !== "named" && !built.speakers.includes(until)) {
     throw validationError(
@@ -52,7 +52,7 @@ export function dialogueJob(given: DialogueRequest, options: JobOptions): Dialog
       }`,
     );
   }
-  const prompt = encodePrompt(built, options);
+  const prompt = model.tokenizer.encode(built.prompt);
   const sampling = readSampling(given, model.info.vocabSize);
   return {
     built,
@@ -74,9 +74,17 @@ export function dialogueJob(given: DialogueRequest, options: JobOptions): Dialog
   };
 }
 
-/** @throws {ApiError} 422 if the format cannot hold the dialogue, or it is open who answers */
-export function openPrompt(given: PromptRequest): OpenPrompt {
+/**
+ * @throws {ApiError} 422 if the format cannot hold the dialogue, it is open who answers, or it is
+ * so long that tokenising would block the server
+ */
+export function openPrompt(given: PromptRequest, { limits }: JobOptions): OpenPrompt {
   const { normalise, asr, turns, format, next, start } = given;
+  const most = limits.inputCharacters;
+  const length = turns.reduce((sum, { text }) => sum + text.length, start?.length ?? 0);
+  if (length > most) {
+    throw validationError(`the turns should have at most ${most} characters, found ${length}`);
+  }
   const write = (text: string) =>
     normalise === false && !asr ? text : normaliseText(text, { asr: asr ?? false });
   try {
@@ -94,16 +102,6 @@ export function openPrompt(given: PromptRequest): OpenPrompt {
     if (error instanceof PromptError) throw validationError(error.message);
     throw error;
   }
-}
-
-/** @throws {ApiError} 422 for a text so long that it would block the server */
-export function encodePrompt({ prompt }: BuiltPrompt, { model, limits }: JobOptions): number[] {
-  if (prompt.length > limits.inputCharacters) {
-    throw validationError(
-      `the prompt should have at most ${limits.inputCharacters} characters, found ${prompt.length}`,
-    );
-  }
-  return model.tokenizer.encode(prompt);
 }
 
 function readMaxTokens({ max_tokens }: DialogueRequest, prompt: number, most: number): number {

@@ -13,7 +13,7 @@ import {
   TurnParser,
 } from "../model/prompt.ts";
 import { type EndTextEvent, generateText } from "../model/text_generation.ts";
-import { type DialogueJob, dialogueJob, encodePrompt, openPrompt } from "./dialogue_job.ts";
+import { type DialogueJob, dialogueJob, openPrompt } from "./dialogue_job.ts";
 import {
   type DialogueAnswer,
   dialogueRequest,
@@ -50,9 +50,9 @@ export function dialogueRoutes(service: Service): Hono<RouteEnv> {
 
   app.post("/v1/prompts", async (c) => {
     const { model, json } = await readBody(c, service);
-    const built = openPrompt(parseBody(promptRequest, json));
+    const built = openPrompt(parseBody(promptRequest, json), { model, limits });
     const { prompt, format, speakers, names, next, stop } = built;
-    const tokens = encodePrompt(built, { model, limits }).length;
+    const tokens = model.tokenizer.encode(prompt).length;
     c.get("record").promptTokens = tokens;
     const body: PromptAnswer = {
       prompt,

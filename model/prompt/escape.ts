@@ -4,14 +4,7 @@
  * Knows what opens or ends a turn in any format, and takes it away: line breaks, square brackets,
  * leading dashes. Special tokens need no care here: the tokenizer spells them out as plain text.
  */
-import { MAX_NAME, PromptError } from "./format.ts";
-
-/** All that some reader takes for the end of a line. */
-// deno-lint-ignore no-control-regex
-export const LINE_BREAK = /[\n\v\f\r\x1c-\x1f\x85\u2028\u2029]/;
-/** Runs of blanks and line breaks. */
-// deno-lint-ignore no-control-regex
-const BLANKS = /[\s\x1c-\x1f\x85]+/g;
+import { BLANKS, LINE_BREAK, MAX_NAME, PromptError, readName } from "./format.ts";
 
 /** Blanks and dashes of every kind at the start of a line. */
 const LEADING = /^[\s\p{Pd}]+/u;
@@ -42,7 +35,7 @@ export function harmlessTurn(text: string): string {
  * @throws {PromptError} if it is too long to be read back as a name
  */
 export function harmlessName(name: string): string {
-  const clean = roundBrackets(name.toWellFormed().replace(BLANKS, " ")).trim();
+  const clean = readName(roundBrackets(name.toWellFormed()));
   if (clean.length > MAX_NAME) {
     throw new PromptError(
       `a speaker's name should have at most ${MAX_NAME} characters, found ${clean.length}`,

@@ -42,15 +42,25 @@ export function hasTags(format: Format): boolean {
 /** UTF-16 code units of a speaker's name: a longer bracket is no tag. */
 export const MAX_NAME = 100;
 
+/** All that some reader takes for the end of a line. */
+// deno-lint-ignore no-control-regex
+export const LINE_BREAK = /[\n\v\f\r\x1c-\x1f\x85\u2028\u2029]/;
+
+/** Runs of blanks and line breaks. */
+// deno-lint-ignore no-control-regex
+export const BLANKS = /[\s\x1c-\x1f\x85]+/g;
+
 /** A tag; its group is the name, of which something is left without blanks. */
-export const TAG = new RegExp(`\\[(?!\\s*:\\])([^\\[\\]\\n]{1,${MAX_NAME}}):\\]`);
+export const TAG = new RegExp(
+  `\\[(?!(?:${BLANKS.source})?:\\])([^\\[\\]\\n]{1,${MAX_NAME}}):\\]`,
+);
 
 /** A dash that marks a turn, at the start of a line: no minus sign and no rule of dashes. */
 export const DASH_MARK = /^-(?![-\d])/;
 
 /** A name as it is compared: without blanks around it, and one where there were several. */
 export function readName(inTag: string): string {
-  return inTag.trim().replace(/\s+/g, " ");
+  return inTag.replace(BLANKS, " ").trim();
 }
 
 /** What somebody without a name is called, from 1. */

@@ -6,25 +6,28 @@
  * endpoint handler of OpenLLM-France/Lit-Claire; blanks, dashes and line breaks that those leave
  * alone are treated in the same way here.
  */
-import { LINE_BREAK, SILENCE } from "./escape.ts";
-import { numbered, numberOf, readName, TAG } from "./format.ts";
+import { SILENCE } from "./escape.ts";
+import { LINE_BREAK, numbered, numberOf, readName, TAG } from "./format.ts";
 
 export interface NormaliseOptions {
   /** As speech recognition writes: lower case and no punctuation. Claire was trained on this too. */
   asr?: boolean | undefined;
 }
 
-/** Replaced in this order, before a text is cut into lines. */
+const BREAKS = new RegExp(`\\r\\n|${LINE_BREAK.source}`, "g");
+/** Control characters, and marks that no eye sees; joiners stay, for emoji are made with them. */
+const UNSEEN = /(?!\n)\p{Cc}|[\xad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/gu;
+const LEADING_UNSEEN = new RegExp(`^(?:\\s|${UNSEEN.source})+`, "u");
+
+/** Replaced in this order, in names and texts. No rule makes or takes a line break. */
 const CHARACTERS: [RegExp, string][] = [
-  [new RegExp(`\\r\\n|${LINE_BREAK.source}`, "g"), "\n"],
-  // Control characters, and marks that no eye sees; joiners stay, for emoji are made with them.
-  [/(?![\n\t])\p{Cc}|[\xad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/gu, ""],
   [/[\t\p{Zs}]+/gu, " "],
+  [UNSEEN, ""],
   [/ᵉʳ/g, "er"],
   [/ᵉ/g, "e"],
 ];
 
-/** Replaced in this order, in the text of a line. */
+/** Replaced in this order, in texts. */
 const PUNCTUATION: [RegExp, string][] = [
   [/…/g, "..."],
   [/[’‘‛ʿ]/g, "'"],
@@ -37,15 +40,17 @@ const PUNCTUATION: [RegExp, string][] = [
   [/(?<=[\p{L}\p{N}_]) (?=[.,])/gu, ""],
 ];
 
+/** The same for what speech recognition writes, which is in lower case. */
 const SPOKEN: [RegExp, string][] = [
-  [/[,;.!?]/g, ""],
-  [/:+(?= |$)/g, ""],
+  [/[,;.!?…‚]/g, ""],
+  ...PUNCTUATION,
+  [/:+(?= |$)/gm, ""],
   [/ +/g, " "],
 ];
 
 const TAGS = new RegExp(TAG, "g");
-/** The mark of a turn with the blanks around it, in any way that a dash can be written. */
-const MARK = new RegExp(`^ *(?:${TAG.source}|[-‐‑‒–—―](?![-‐‑‒–—―\\d])) *`);
+/** The mark of a turn, in any way that a dash can be written. */
+const MARK = new RegExp(`^(?:${TAG.source}|[-‐‑‒–—―](?![-‐‑‒–—―\\d]))`);
 
 /**
  * Composed characters (NFC), straight quotes, three dots, plain dashes, blanks and line breaks; no
@@ -54,27 +59,38 @@ const MARK = new RegExp(`^ *(?:${TAG.source}|[-‐‑‒–—―](?![-‐‑‒
  * changes nothing.
  */
 export function normaliseText(text: string, { asr = false }: NormaliseOptions = {}): string {
-  const plain = replaceAll(text.toWellFormed(), CHARACTERS).normalize("NFC");
-  return plain.replace(TAGS, "\n$&").split("\n")
-    .map((line) => normaliseLine(line, asr))
-    .filter((line) => line !== "")
-    .join("\n");
+  const lines = text.toWellFormed().replace(BREAKS, "\n").replace(TAGS, "\n$&").split("\n")
+    .map(readLine);
+  // All lines at once: a rule costs more to begin than to apply.
+  const texts = normaliseLines(lines.map(({ said }) => said).join("\n"), asr).split("\n");
+  return lines.map(({ mark, said }, i) => {
+    const text = texts[i]!.trim();
+    return mark && said ? `${mark} ${text || SILENCE}` : mark + text;
+  }).filter((line) => line !== "").join("\n");
 }
 
-function normaliseLine(line: string, asr: boolean): string {
-  const [leading = "", name] = MARK.exec(line) ?? [];
-  const said = line.slice(leading.length).trim();
-  let text = replaceAll(said, PUNCTUATION).trim();
-  if (asr) text = replaceAll(text.toLowerCase(), SPOKEN).trim();
-  text = text.normalize("NFC");
-  if (leading === "") return text;
-  const mark = name === undefined ? "-" : `[${label(readName(name))}:]`;
-  return said === "" ? mark : `${mark} ${text || SILENCE}`;
+/** A line's mark as it will be written, "" where it has none, and what is said in it. */
+function readLine(line: string): { mark: string; said: string } {
+  const seen = line.replace(LEADING_UNSEEN, "");
+  const [mark = "", name] = MARK.exec(seen) ?? [];
+  return {
+    mark: mark && (name === undefined ? "-" : tag(name)),
+    said: seen.slice(mark.length).trim(),
+  };
 }
 
-function label(name: string): string {
+function normaliseLines(said: string, asr: boolean): string {
+  const composed = replaceAll(said, CHARACTERS).normalize("NFC");
+  const text = asr ? replaceAll(composed.toLowerCase(), SPOKEN) : replaceAll(composed, PUNCTUATION);
+  // Where something was taken away, what is left must not look like a mark.
+  return text.replace(TAGS, "($1:)").replace(/^[- ]+(?!\d)/gm, "").normalize("NFC");
+}
+
+/** The tag of a name; "" if nothing is left of it. */
+function tag(inTag: string): string {
+  const name = readName(replaceAll(inTag, CHARACTERS).normalize("NFC"));
   const number = numberOf(name);
-  return number === undefined ? name : numbered(number);
+  return name && `[${number === undefined ? name : numbered(number)}:]`;
 }
 
 function replaceAll(text: string, rules: readonly [RegExp, string][]): string {

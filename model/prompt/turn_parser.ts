@@ -149,8 +149,7 @@ export class TurnParser {
     else if (this.#tags && character === "[") this.#openTag();
     else if (this.#opening.format === "dash" && character === "-" && this.#lineStart) {
       this.#state = "dash";
-    } else if (this.#lineStart && this.#speaker === this.#until) this.#finished = "until";
-    else this.#startTurn(character);
+    } else this.#startTurn(character);
   }
 
   #openTag(): void {
@@ -190,6 +189,9 @@ export class TurnParser {
   }
 
   #startTurn(character: string): void {
+    // Without a mark, nobody was handed the word: the same speaker goes on.
+    if (this.#speaker === this.#until) this.#finished = "until";
+    if (this.#finished) return;
     this.#turn = new TurnText();
     this.#turn.add(character);
     this.#started = false;
