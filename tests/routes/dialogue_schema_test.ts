@@ -5,15 +5,21 @@ import * as schemas from "../../routes/dialogue_schema.ts";
 import { CALL, readNamed } from "./dialogue_client.ts";
 import { testApp } from "./helpers.ts";
 
+/** A schema as it is published, under its name. */
+function published(schema: z.ZodType): z.core.JSONSchema.JSONSchema {
+  const { $ref, $defs } = z.toJSONSchema(schema, { io: "input" });
+  return $defs![$ref!.replace("#/$defs/", "")]!;
+}
+
 Deno.test("every field of a request says what it is for, and defaults are told", () => {
   for (const schema of [schemas.dialogueRequest, schemas.promptRequest, schemas.parseRequest]) {
-    const { properties, title } = z.toJSONSchema(schema, { io: "input" });
+    const { properties, title } = published(schema);
     assert.ok(title);
     for (const [name, property] of Object.entries(properties!)) {
       assert.ok(typeof property === "object" && property.description, name);
     }
   }
-  const { properties } = z.toJSONSchema(schemas.dialogueRequest, { io: "input" });
+  const { properties } = published(schemas.dialogueRequest);
   const defaults = Object.entries(properties!).flatMap(([name, property]) => {
     const { default: value } = property as { default?: unknown };
     return value === undefined ? [] : [[name, value]];
