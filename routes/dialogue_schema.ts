@@ -11,9 +11,9 @@ import { LIMITS } from "./service.ts";
 
 /**
  * What a request leaves open. Temperature, top_k, top_p and max_tokens are those of Claire's own
- * demo. Its repetition penalty of 1.5 is not: the penalty counts the prompt's tokens too, so the
- * line break and the "[" that end a turn are held down with every turn that is there, and answers
- * run on. 1.1 is what the card of the GPTQ files recommends.
+ * demo. Its repetition penalty of 1.5 is not: the penalty counts the prompt's tokens too, so it also
+ * holds down the line break and the "[" that end a turn, as soon as the prompt has a turn, and
+ * answers would run on. 1.1 is what the card of the GPTQ files recommends.
  */
 export const CLAIRE = {
   temperature: 1,

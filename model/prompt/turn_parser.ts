@@ -134,13 +134,19 @@ export class TurnParser {
       this.#endTurn();
       this.#openTag();
     } else if (character === "\n") {
-      // Before the first word, a line break ends nothing.
+      // Before the first word, a line break ends nothing, nor does the mark after it.
+      this.#lineStart = true;
       if (turn.isEmpty) turn.clear();
       else this.#endTurn();
-    } else if (this.#opening.format === "monologue" || !turn.isEmpty || /\S/.test(character)) {
-      // A monologue goes on in the middle of its line: there the first blank is part of it.
-      turn.add(character);
-    }
+    } else if (!turn.isEmpty || !this.#isBlank(character)) turn.add(character);
+  }
+
+  /** Whether a character before the first word says nothing. */
+  #isBlank(character: string): boolean {
+    const { format } = this.#opening;
+    if (format === "dash" && character === "-" && this.#lineStart) return true;
+    // A monologue goes on in the middle of its line: there the first blank is part of it.
+    return format !== "monologue" && /\s/.test(character);
   }
 
   #takeBetween(character: string): void {

@@ -66,6 +66,8 @@ Deno.test("the answer's turn ends at a line break, and at a bracket where there 
 
 Deno.test("line breaks before the first word end nothing", () => {
   assert.deepEqual(read(NAMED, ["\n", " \n Oui\n"]).turns, [{ speaker: "B", text: "Oui" }]);
+  assert.deepEqual(read(DASH, ["\n-", " Oui -\n"]).turns, [{ speaker: "B", text: "Oui -" }]);
+  assert.deepEqual(read(DASH, ["-5 degrés\n"]).turns, [{ speaker: "B", text: "-5 degrés" }]);
 });
 
 Deno.test("an answer may stay empty", () => {
