@@ -6,7 +6,7 @@
  */
 export { buildPrompt, type BuiltPrompt, joinRepeated, type PromptInput } from "./prompt/build.ts";
 export { convertDialogue, type ConvertedDialogue, type Dialogue } from "./prompt/convert.ts";
-export { harmless } from "./prompt/escape.ts";
+export { harmless, harmlessName } from "./prompt/escape.ts";
 export {
   type Format,
   FORMATS,

@@ -44,7 +44,7 @@ export interface JobOptions {
 export function dialogueJob(given: DialogueRequest, options: JobOptions): DialogueJob {
   const { model } = options;
   const built = openPrompt(given, options);
-  const until = given.until ?? undefined;
+  const until = harmlessName(given.until ?? "") || undefined;
   if (until !== undefined && built.format !== "named" && !built.speakers.includes(until)) {
     throw validationError(
       `\`until\` should be one of the speakers (${quoted(built.speakers)}), found ${

@@ -111,7 +111,7 @@ async function* events(
     yield* turnEvents;
   }
   yield* last;
-  yield* parser.flush({ cut: reason === "length" });
+  yield* parser.flush({ complete: reason !== "length" });
   const { length } = request.prompt;
   yield {
     type: "done",

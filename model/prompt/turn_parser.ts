@@ -24,7 +24,7 @@ export interface TurnParserOptions {
   maxTurns?: number | undefined;
   /** Stop when this speaker would speak next. */
   until?: string | undefined;
-  /** Show whole sentences only, and leave out the last one if the answer is cut off in it. */
+  /** Show whole sentences only, and leave out the last one if the text breaks off in it. */
   tidy?: boolean | undefined;
 }
 
@@ -92,15 +92,15 @@ export class TurnParser {
   }
 
   /**
-   * Ends the text.
+   * Ends the text, and with it the turn.
    *
-   * @param options `cut`: it ended because it was long enough, not because it was complete
+   * @param options `complete`: the model ended the text, so that there is nothing to tidy
    */
-  flush({ cut = false }: { cut?: boolean } = {}): TurnEvent[] {
+  flush({ complete = false }: { complete?: boolean } = {}): TurnEvent[] {
     this.#begin();
     const turn = this.#turn;
     if (turn) {
-      this.#say(cut && this.tidy ? turn.cut(this.#turns > 0) : turn.end());
+      this.#say(this.tidy && !complete ? turn.cut(this.#turns > 0) : turn.end());
       this.#close();
     }
     return this.#events.splice(0);

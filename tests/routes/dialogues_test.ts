@@ -110,7 +110,7 @@ Deno.test("why an answer ended", async () => {
   assert.deepEqual(await ends(dialogue, { max_turns: 3 }), ["turns", "Oui.|Non.|Si."]);
   assert.deepEqual(await ends(dialogue, { max_turns: 9 }), ["eos", "Oui.|Non.|Si.|Ah."]);
   assert.deepEqual(await ends(dialogue, { until: "Zoé" }), ["until", "Oui.|Non.|Si."]);
-  assert.deepEqual(await ends(dialogue, { until: "Camille" }), ["until", "Oui."]);
+  assert.deepEqual(await ends(dialogue, { until: " Camille\n" }), ["until", "Oui."]);
   const long = { max_tokens: 12 };
   assert.deepEqual(await ends(" Oui. Je pense", long), ["length", "Oui."]);
   assert.deepEqual(await ends(" Oui. Je pense", { ...long, tidy: false }), [

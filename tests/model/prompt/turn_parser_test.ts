@@ -25,10 +25,10 @@ function read(
   opening: Opening,
   pieces: readonly string[],
   options: TurnParserOptions = {},
-  cut = false,
+  complete = false,
 ): Reading {
   const parser = new TurnParser(opening, options);
-  const events = [...pieces.flatMap((piece) => parser.push(piece)), ...parser.flush({ cut })];
+  const events = [...pieces.flatMap((piece) => parser.push(piece)), ...parser.flush({ complete })];
   const turns: Reading["turns"] = [];
   let speaking: string | undefined;
   for (const event of events) {
@@ -165,7 +165,7 @@ Deno.test("nothing is shown of what may be a turn's end", () => {
 
 Deno.test("tidy: a sentence that broke off is left out, whole ones stay", () => {
   const tidy = (text: string, opening = NAMED) =>
-    read(opening, [text], { tidy: true, maxTurns: 9 }, true).turns.map(({ text }) => text);
+    read(opening, [text], { tidy: true, maxTurns: 9 }).turns.map(({ text }) => text);
   assert.deepEqual(tidy(" Oui. Je pense que"), ["Oui."]);
   assert.deepEqual(tidy(" Ah ! Vraiment ? Je"), ["Ah ! Vraiment ?"]);
   assert.deepEqual(tidy(' Il a dit "non." Puis'), ['Il a dit "non."']);
@@ -182,8 +182,8 @@ Deno.test("tidy: a sentence that broke off is left out, whole ones stay", () => 
   assert.deepEqual(tidy(" je", { ...NAMED, start: "Oui, mais" }), ["Oui, mais je"]);
 });
 
-Deno.test("tidy: only what was cut off is tidied", () => {
-  const { turns } = read(NAMED, [" Oui. Je pense que"], { tidy: true });
+Deno.test("tidy: what the model ended is complete", () => {
+  const { turns } = read(NAMED, [" Oui. Je pense que"], { tidy: true }, true);
   assert.deepEqual(turns, [{ speaker: "B", text: "Oui. Je pense que" }]);
 });
 
@@ -193,7 +193,7 @@ Deno.test("tidy, switched on late, takes nothing back", () => {
   const texts = (events: TurnEvent[]) =>
     events.flatMap((event) => event.type === "text" ? [event.delta] : []);
   assert.deepEqual(texts(events), ["Oui. Je pense"]);
-  assert.deepEqual(texts(parser.flush({ cut: true })), [" que"]);
+  assert.deepEqual(texts(parser.flush()), [" que"]);
 });
 
 /** A text with the places where it is cut into pieces. */
@@ -222,10 +222,10 @@ const openings = fc.constantFrom<Opening>(
 
 Deno.test("the events do not depend on the pieces", () => {
   fc.assert(
-    fc.property(openings, pieces, settings, fc.boolean(), (opening, cut, options, atLength) => {
-      const whole = read(opening, [cut.text], options, atLength);
-      assert.deepEqual(read(opening, cut.pieces, options, atLength), whole);
-      assert.deepEqual(read(opening, cut.text.split(""), options, atLength), whole);
+    fc.property(openings, pieces, settings, fc.boolean(), (opening, cut, options, complete) => {
+      const whole = read(opening, [cut.text], options, complete);
+      assert.deepEqual(read(opening, cut.pieces, options, complete), whole);
+      assert.deepEqual(read(opening, cut.text.split(""), options, complete), whole);
       for (const { text } of whole.turns) {
         assert.ok(!text.includes("\n") && text === text.trimEnd());
         if (opening.format !== "dash" && opening.format !== "monologue") {
