@@ -9,6 +9,7 @@ import { GREEDY, type Sampling } from "../model/engine.ts";
 import {
   buildPrompt,
   type BuiltPrompt,
+  harmlessName,
   normaliseText,
   PromptError,
   type TurnParserOptions,
