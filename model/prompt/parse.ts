@@ -51,7 +51,10 @@ function tagged(lines: readonly string[]): ParsedPrompt {
       reader.open(names.at(-1)!);
     });
   }
-  const anonymous = names.every((name) => name === numbered(numberOf(name) ?? NaN));
+  const anonymous = names.every((name) => {
+    const number = numberOf(name);
+    return number !== undefined && name === numbered(number);
+  });
   return { format: anonymous ? "intervenant" : "named", ...reader.result() };
 }
 

@@ -36,6 +36,14 @@ Deno.test("each format is told by its first line", () => {
   });
 });
 
+Deno.test("only numbers as they are written make the intervenant format", () => {
+  const formatOf = (name: string) => parsePrompt(`[Intervenant 1:] x\n[${name}:] y`).format;
+  assert.equal(formatOf("Intervenant 12"), "intervenant");
+  for (const name of ["Intervenant 01", "intervenant 2", "Intervenant NaN", "speaker002", "2"]) {
+    assert.equal(formatOf(name), "named");
+  }
+});
+
 Deno.test("blank lines, line ends of Windows and blanks around marks are no part of a dialogue", () => {
   const { turns, next } = parsePrompt("\n\n -  Bonjour \r\n\r\n-Oui\r\n-\r\n");
   assert.deepEqual(turns, [{ speaker: ONE, text: "Bonjour" }, { speaker: TWO, text: "Oui" }]);
