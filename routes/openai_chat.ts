@@ -27,7 +27,7 @@ export function chatJob(given: ChatRequest, options: JobOptions): Job {
   const scored = given.logprobs ?? false;
   const topTokens = readTopTokens(given, scored);
   const sampling = readSampling(given, options);
-  const dialogue = readDialogue(given);
+  const dialogue = readDialogue(given, options);
   const stop = [...readStop(given, options), ...dialogue.stop];
   const prompt = encode(dialogue.prompt, "messages", options);
 

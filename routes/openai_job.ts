@@ -99,17 +99,21 @@ export function readStop({ stop }: CommonRequest, { limits }: JobOptions): strin
   );
 }
 
-/** A text's token ids. @throws {OpenAiError} 400 for one so long that it would block the server */
-export function encode(text: string, param: string, { model, limits }: JobOptions): number[] {
-  if (text.length > limits.inputCharacters) {
-    throw new OpenAiError(
-      `Invalid '${param}': string too long. Expected a string with maximum length ` +
-        `${limits.inputCharacters}, but got a string with length ${text.length} instead.`,
-      param,
-      "string_above_max_length",
-    );
-  }
-  const ids = model.tokenizer.encode(text);
+/** @throws {OpenAiError} 400 for a text so long that to read it would block the server */
+export function checkCharacters(length: number, param: string, { limits }: JobOptions): void {
+  if (length <= limits.inputCharacters) return;
+  throw new OpenAiError(
+    `Invalid '${param}': string too long. Expected a string with maximum length ` +
+      `${limits.inputCharacters}, but got a string with length ${length} instead.`,
+    param,
+    "string_above_max_length",
+  );
+}
+
+/** A text's token ids. @throws {OpenAiError} 400 if there are none, or the text is too long */
+export function encode(text: string, param: string, options: JobOptions): number[] {
+  checkCharacters(text.length, param, options);
+  const ids = options.model.tokenizer.encode(text);
   // Some control characters have no token.
   if (ids.length > 0) return ids;
   throw new OpenAiError(`Invalid '${param}': the prompt holds no token.`, param, "empty_prompt");

@@ -8,11 +8,13 @@ import {
   type BuiltPrompt,
   harmless,
   joinRepeated,
+  normaliseText,
   PromptError,
   type PromptInput,
   type Turn,
 } from "../model/prompt.ts";
 import { OpenAiError, unsupported } from "./openai_errors.ts";
+import { checkCharacters, type JobOptions } from "./openai_job.ts";
 import type { ChatRequest, Message } from "./openai_schema.ts";
 
 /** What those who have no name are called. */
@@ -21,19 +23,24 @@ const NAMES = { user: "Intervenant 1", assistant: "Claire" };
 /**
  * Users and assistants are speakers, told apart by their names where they have some; messages that
  * follow one another are one turn. What system and developer messages say stands before the first
- * turn. An assistant's message at the end is the beginning of the answer.
+ * turn. An assistant's message at the end is the beginning of the answer. All is written as Claire's
+ * training text was.
  *
- * @throws {OpenAiError} 400 for content that is not text, or a dialogue that the format cannot hold
+ * @throws {OpenAiError} 400 for content that is not text, is too long, or that the format cannot hold
  */
-export function readDialogue({ messages, format: chosen }: ChatRequest): BuiltPrompt {
+export function readDialogue(
+  { messages, format: chosen }: ChatRequest,
+  options: JobOptions,
+): BuiltPrompt {
+  const texts = messages.map((message, i) => textOf(message, `messages[${i}]`));
+  checkCharacters(texts.reduce((sum, { length }) => sum + length, 0), "messages", options);
   const format = chosen ?? (messages.some(({ name }) => name) ? "named" : "intervenant");
   const context: string[] = [];
   const turns: Turn[] = [];
   let next = NAMES.assistant;
   let start = "";
-  for (const [i, message] of messages.entries()) {
-    const { role, name } = message;
-    const text = textOf(message, `messages[${i}]`);
+  for (const [i, { role, name }] of messages.entries()) {
+    const text = normaliseText(texts[i]!);
     if (role === "system" || role === "developer") {
       context.push(harmless(text));
       continue;

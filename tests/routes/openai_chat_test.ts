@@ -40,6 +40,8 @@ Deno.test("messages are turns of numbered speakers, or of named ones where they 
     [[user("Salut", "Ana")], "[Ana:] Salut\n[Claire:]"],
     // An empty message at the end names who answers.
     [[user("Salut", "Ana"), assistant("", "Léo")], "[Ana:] Salut\n[Léo:]"],
+    // As Claire's training text was written.
+    [[user("« L’été… »\u00a0!\r\nOui")], '[Intervenant 1:] "L\'été..." ! Oui\n[Intervenant 2:]'],
     // Messages that follow one another are one turn; silence is none.
     [
       [user("Un."), user(" "), user("Deux.")],
