@@ -7,11 +7,11 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { requestId } from "hono/request-id";
 import { DIALOGUE_PATHS, dialogueRoutes } from "./dialogues.ts";
-import { ApiError, errorResponse, plainErrors, withErrors } from "./errors.ts";
+import { errorResponse } from "./error_shapes.ts";
+import { ApiError } from "./errors.ts";
 import { healthRoutes } from "./health.ts";
 import { invocationRoutes } from "./invocations.ts";
 import { openAiRoutes } from "./openai.ts";
-import { openAiErrors } from "./openai_errors.ts";
 import { noteError, requestLog, type RouteEnv } from "./request_log.ts";
 import { LIMITS, type Service } from "./service.ts";
 import { tgiRoutes } from "./tgi.ts";
@@ -28,9 +28,6 @@ export function createApp({ engine, text, limits, log = () => {} }: AppOptions):
 
   const app = new Hono<RouteEnv>();
   app.use(requestId(), requestLog(log), securityHeaders);
-  // Before whatever may refuse a request, so that it does so in the shape of the route's API.
-  app.use("/v1/*", withErrors(openAiErrors));
-  for (const path of DIALOGUE_PATHS) app.use(path, withErrors(plainErrors));
   app.route("/", healthRoutes(service));
   app.route("/", tgiRoutes(service));
   app.route("/", tokenizeRoutes(service));

@@ -1,37 +1,37 @@
 /**
- * What a client is told when a request fails: TGI's `{"error", "error_type"}` and its statuses,
- * unless the route's API has a shape of its own.
+ * What went wrong with a request, in terms that every API shares: a status, a type, a sentence.
  *
  * Knows the codes of EngineError and the wording for each. Passes on no message that was not
- * written for a client: of a fault it says that it happened, never what the GPU said.
+ * written for a client: of a fault it says that it happened, never what the GPU said. How an API
+ * puts it into JSON is `error_shapes.ts`.
  */
-import type { Context, HonoRequest } from "hono";
-import { createMiddleware } from "hono/factory";
-import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { HonoRequest } from "hono";
 import { EngineError } from "../model/engine.ts";
-
-/** The body of every refusal, and of an error inside a stream. */
-export interface ErrorBody {
-  error: string;
-  error_type: string;
-}
 
 /** A refusal that is ready to be sent. */
 export class ApiError extends Error {
   override name = "ApiError";
+  /**
+   * @param status TGI's; an API that answers with another one says so in `error_shapes.ts`
+   * @param type TGI's `error_type`, which is also what the log shows
+   * @param param the field of the body that is wrong, where there is one
+   */
   constructor(
     readonly status: number,
     readonly type: string,
     message: string,
     readonly headers: Readonly<Record<string, string>> = {},
+    readonly param: string | null = null,
   ) {
     super(message);
   }
-
-  get body(): ErrorBody {
-    return { error: this.message, error_type: this.type };
-  }
 }
+
+/** How an API says what an error says, and with which status; without a body, it says nothing. */
+export type ErrorShape = (
+  error: ApiError,
+  request: HonoRequest,
+) => { status: number; body: object | null };
 
 /** 422 in TGI's words; `message` begins where TGI's does, after the colon. */
 export function validationError(message: string): ApiError {
@@ -67,44 +67,4 @@ export function toApiError(error: unknown): ApiError {
 
 function generationError(reason: string): ApiError {
   return new ApiError(424, "generation", `Request failed during generation: ${reason}`);
-}
-
-/** How an API says what an error says, and with which status. */
-export type ErrorShape = (
-  error: ApiError,
-  request: HonoRequest,
-) => { status: number; body: object };
-
-/** What a context may hold for errors. */
-export interface ErrorVariables {
-  errorShape?: ErrorShape;
-}
-
-/** TGI's shape, which is also that of our own routes. */
-export const plainErrors: ErrorShape = ({ status, body }) => ({ status, body });
-
-/** Gives the routes behind it an error shape; the one nearest to the route holds. */
-export function withErrors(errorShape: ErrorShape) {
-  return createMiddleware<{ Variables: ErrorVariables }>(async (c, next) => {
-    c.set("errorShape", errorShape);
-    await next();
-  });
-}
-
-function shaped(c: Context, error: ApiError): ReturnType<ErrorShape> {
-  const errorShape: ErrorShape = c.get("errorShape") ?? plainErrors;
-  return errorShape(error, c.req);
-}
-
-export function errorResponse(
-  c: Context,
-  error: ApiError,
-): Response {
-  const { status, body } = shaped(c, error);
-  return c.json(body, status as ContentfulStatusCode, error.headers);
-}
-
-/** The error as an event of a stream that has begun. */
-export function errorBody(c: Context, error: ApiError): object {
-  return shaped(c, error).body;
 }

@@ -13,7 +13,7 @@ import {
   type TextRequest,
   type TokenTextEvent,
 } from "../model/text_generation.ts";
-import { errorBody } from "./errors.ts";
+import { errorBody } from "./error_shapes.ts";
 import { noteError, type RouteEnv } from "./request_log.ts";
 import { readJson } from "./json_body.ts";
 import { type ReadyModel, readyModel, type Service } from "./service.ts";

@@ -15,7 +15,7 @@ export class OpenAiError extends ApiError {
    */
   constructor(
     message: string,
-    readonly param: string | null,
+    override readonly param: string | null,
     readonly code: string | null,
     status = 400,
   ) {
@@ -34,8 +34,10 @@ export function unsupported(param: string): OpenAiError {
 export const openAiErrors: ErrorShape = (error, { method, path }) => {
   // What TGI calls 422 and 424 are 400 and 500 here.
   const status = error.status === 422 ? 400 : error.status === 424 ? 500 : error.status;
-  const own = error instanceof OpenAiError ? error : OTHERS[error.type]?.(method, path);
-  const { message, param = null, code = null } = own ?? error as Partial<OpenAiError>;
+  const own: Wording = error instanceof OpenAiError
+    ? error
+    : OTHERS[error.type]?.(method, path) ?? {};
+  const { message = error.message, param = error.param, code = null } = own;
   return { status, body: { error: { message, type: typeOf(status), param, code } } };
 };
 
@@ -52,6 +54,7 @@ const OTHERS: Record<string, (method: string, path: string) => Wording> = {
       "HTTP method?)",
     code: "method_not_allowed",
   }),
+  unauthorized: () => ({ code: "invalid_api_key" }),
   syntax: () => ({
     message: "We could not parse the JSON body of your request. The API expects a JSON payload, " +
       "but what was sent was not valid JSON.",

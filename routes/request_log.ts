@@ -8,7 +8,7 @@ import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import type { RequestIdVariables } from "hono/request-id";
 import { routePath } from "hono/route";
-import { ApiError, type ErrorVariables, toApiError } from "./errors.ts";
+import { ApiError, toApiError } from "./errors.ts";
 
 export interface RequestLogLine {
   id: string;
@@ -43,7 +43,7 @@ export interface RequestRecord {
 }
 
 export interface RouteEnv {
-  Variables: RequestIdVariables & ErrorVariables & { record: RequestRecord };
+  Variables: RequestIdVariables & { record: RequestRecord };
 }
 
 export function requestLog(log: Log) {

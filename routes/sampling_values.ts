@@ -14,3 +14,8 @@ export function randomSeed(): number {
   const [bits] = crypto.getRandomValues(new BigUint64Array(1));
   return Number(bits! % SEEDS);
 }
+
+/** @param seed a whole number from 0 to 2^64 */
+export function readSeed(seed: number): number {
+  return Number(BigInt(seed) % SEEDS);
+}

@@ -7,7 +7,7 @@
 import { GREEDY, type Sampling } from "../model/engine.ts";
 import type { TextRequest } from "../model/text_generation.ts";
 import { validationError } from "./errors.ts";
-import { COLDEST, randomSeed, SEEDS } from "./sampling_values.ts";
+import { COLDEST, randomSeed, readSeed } from "./sampling_values.ts";
 import type { Limits, ReadyModel } from "./service.ts";
 import type { GenerateParameters, TgiRequest } from "./tgi_schema.ts";
 
@@ -171,6 +171,6 @@ function readSampling(given: GenerateParameters, vocabSize: number): Sampling {
     repetitionPenalty: given.repetition_penalty ?? 1,
     frequencyPenalty: given.frequency_penalty ?? 0,
     frequencyScope: "context",
-    seed: given.seed == null ? randomSeed() : Number(BigInt(given.seed) % SEEDS),
+    seed: given.seed == null ? randomSeed() : readSeed(given.seed),
   };
 }
