@@ -41,11 +41,12 @@ export interface TestApp {
 export function testApp(
   engineOptions: FakeEngineOptions = {},
   limits: NonNullable<AppOptions["limits"]> = {},
+  access: NonNullable<AppOptions["access"]> = {},
 ): TestApp {
   const engine = new FakeEngine({ script: ids("Bonjour !\n"), ...engineOptions });
   const log: RequestLogLine[] = [];
   const text = Promise.resolve({ tokenizer, stopTokens: [END_OF_TEXT] });
-  const app = createApp({ engine, text, limits, log: (line) => log.push(line) });
+  const app = createApp({ engine, text, limits, access, log: (line) => log.push(line) });
   return {
     engine,
     app,

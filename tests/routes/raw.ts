@@ -30,3 +30,8 @@ export function head(path: string, lines: string): string {
   return `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n` +
     `Connection: close\r\n${lines}\r\n\r\n`;
 }
+
+/** The status of a raw answer; NaN if there is none. */
+export function statusOf(answer: string): number {
+  return Number(/^HTTP\/1\.[01] (\d{3}) /.exec(answer)?.[1]);
+}
