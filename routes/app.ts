@@ -16,6 +16,8 @@ import { ApiError } from "./errors.ts";
 import { healthRoutes } from "./health.ts";
 import { infoRoutes } from "./info.ts";
 import { invocationRoutes } from "./invocations.ts";
+import { koboldRoutes } from "./kobold.ts";
+import { koboldInfoRoutes } from "./kobold_info.ts";
 import { openAiRoutes } from "./openai.ts";
 import { noteError, requestLog, type RouteEnv } from "./request_log.ts";
 import { LIMITS, type Service } from "./service.ts";
@@ -45,6 +47,8 @@ export function createApp(options: AppOptions): Hono<RouteEnv> {
   app.route("/", openAiRoutes(service));
   app.route("/", dialogueRoutes(service));
   app.route("/", invocationRoutes(service));
+  app.route("/", koboldRoutes(service));
+  app.route("/", koboldInfoRoutes(service, access.keys.length > 0));
   refuseOtherMethods(app);
   app.notFound(() => {
     throw new ApiError(404, "not_found", "There is no such route");
