@@ -11,6 +11,7 @@ import { type Access, OPEN } from "./access.ts";
 import { requireKey } from "./api_keys.ts";
 import { allowOrigins, checkHost, checkOrigin, securityHeaders } from "./browsers.ts";
 import { dialogueRoutes } from "./dialogues.ts";
+import { docsRoutes } from "./docs.ts";
 import { errorResponse } from "./error_shapes.ts";
 import { ApiError } from "./errors.ts";
 import { healthRoutes } from "./health.ts";
@@ -49,6 +50,7 @@ export function createApp(options: AppOptions): Hono<RouteEnv> {
   app.route("/", invocationRoutes(service));
   app.route("/", koboldRoutes(service));
   app.route("/", koboldInfoRoutes(service, access.keys.length > 0));
+  app.route("/", docsRoutes());
   refuseOtherMethods(app);
   app.notFound(() => {
     throw new ApiError(404, "not_found", "There is no such route");
