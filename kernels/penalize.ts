@@ -1,5 +1,5 @@
 /**
- * Penalties for tokens that occurred before; and a first look at the whole row.
+ * Biases of single tokens, penalties for those that occurred before; and a first look at the row.
  *
  * Knows the parameters of a row and their layout. Knows nothing of how a token is chosen.
  */
@@ -15,15 +15,16 @@ const source = defineKernel({
     rows: "read",
     logits: "read",
     counts: "read",
+    biases: "read",
     scores: "read_write",
     parts: "read_write",
   },
 });
 
-export const PENALTIES_BYTES = 24;
+export const PENALTIES_BYTES = 28;
 
 export interface Penalties {
-  /** Row of `counts` that holds the occurrences. */
+  /** Row of `counts` that holds the occurrences, and of `biases`. */
   slot: number;
   /** Divides positive and multiplies negative logits of every token that occurred. */
   repetition: number;
@@ -34,11 +35,13 @@ export interface Penalties {
   presence: number;
   /** Above 0: the sums of `parts` are of exp(score / temperature). */
   temperature: number;
+  /** Whether `biases` are added first; what they hold is not read otherwise. */
+  biased: boolean;
 }
 
 /**
- * `scores[r, v]` = penalised `logits[r, v]`, (rows, vocab) both; -infinity stays. `parts` gets
- * (rows, chunks) entries for `summarize`. dispatch(rows).
+ * `scores[r, v]` = `logits[r, v]` with its bias and penalties, (rows, vocab) both; -infinity stays.
+ * `parts` gets (rows, chunks) entries for `summarize`. dispatch(rows).
  */
 export function penalize(gpu: Gpu, vocab: number) {
   const chunks = chunksOf(vocab);
@@ -58,4 +61,5 @@ export function writePenalties(view: DataView, row: number, penalties: Penalties
   view.setFloat32(at + 12, penalties.presence, true);
   view.setUint32(at + 16, penalties.wholeContext ? 1 : 0, true);
   view.setFloat32(at + 20, penalties.temperature, true);
+  view.setUint32(at + 24, penalties.biased ? 1 : 0, true);
 }

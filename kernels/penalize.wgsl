@@ -1,4 +1,4 @@
-// scores = penalised logits, and of each chunk of the vocabulary what its two softmaxes need:
+// scores = biased and penalised logits, and of each chunk of the vocabulary what its two softmaxes need:
 // one of the untouched logits, one of the scores at the row's temperature.
 override VOCAB: u32;
 override CHUNKS: u32;
@@ -14,13 +14,15 @@ struct Penalties {
   presence: f32,
   whole_context: u32,
   temperature: f32,
+  biased: u32, // 1 where the slot's biases are this row's
 }
 
 @group(0) @binding(0) var<storage, read> rows: array<Penalties>; // (rows)
 @group(0) @binding(1) var<storage, read> logits: array<u32>; // (rows, VOCAB), bits of f32
 @group(0) @binding(2) var<storage, read> counts: array<u32>; // (slots, VOCAB), prompt << 16 | generated
-@group(0) @binding(3) var<storage, read_write> scores: array<u32>; // (rows, VOCAB), bits of f32
-@group(0) @binding(4) var<storage, read_write> parts: array<Part>; // (rows, CHUNKS)
+@group(0) @binding(3) var<storage, read> biases: array<f32>; // (slots, VOCAB)
+@group(0) @binding(4) var<storage, read_write> scores: array<u32>; // (rows, VOCAB), bits of f32
+@group(0) @binding(5) var<storage, read_write> parts: array<Part>; // (rows, CHUNKS)
 
 var<workgroup> shared_parts: array<Part, THREADS>;
 
@@ -64,7 +66,12 @@ fn visit(row: u32, id: u32) -> Part {
     part.invalid = 1u;
   } else if (bits != NEGATIVE_INFINITY) {
     let logit = bitcast<f32>(bits);
-    let score = penalised(logit, counts[penalties.slot * VOCAB + id], penalties);
+    let in_slot = penalties.slot * VOCAB + id;
+    var biased = logit;
+    if (penalties.biased == 1u) {
+      biased += biases[in_slot];
+    }
+    let score = penalised(biased, counts[in_slot], penalties);
     let score_bits = bitcast<u32>(score);
     part.logits = Peak(logit, 1.0);
     if (is_invalid(score_bits)) {

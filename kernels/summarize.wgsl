@@ -10,6 +10,7 @@ struct Penalties { // as in penalize.wgsl
   presence: f32,
   whole_context: u32,
   temperature: f32,
+  biased: u32,
 }
 
 @group(0) @binding(0) var<storage, read> rows: array<Penalties>; // (rows)

@@ -5,6 +5,9 @@
  * no GPU: `local_engine.ts` puts the GPU behind this interface, tests put a fake behind it.
  */
 
+/** A finite number for a token id below the vocabulary size. */
+export type LogitBias = readonly [id: number, bias: number];
+
 /** How the next token is chosen. The neutral value of each field switches that step off. */
 export interface Sampling {
   /** Divides the logits; 0 means greedy. Neutral: 1. */
@@ -28,6 +31,8 @@ export interface Sampling {
   frequencyScope: "output" | "context";
   /** Subtracted once from every id already generated. Neutral: 0. */
   presencePenalty: number;
+  /** Added to the logits of these ids, before the penalties; each id once. Neutral: none. */
+  logitBias: readonly LogitBias[];
   /** The same seed and request give the same tokens. An integer from 0 to 2^53 - 1. */
   seed: number;
 }
@@ -43,6 +48,7 @@ export const GREEDY: Readonly<Sampling> = {
   frequencyPenalty: 0,
   frequencyScope: "output",
   presencePenalty: 0,
+  logitBias: [],
   seed: 0,
 };
 
@@ -59,7 +65,10 @@ export interface GenerateRequest {
   stopTokens: readonly number[];
   /** How many alternatives to report beside each token, 0 to MAX_TOP_TOKENS. */
   topTokens: number;
-  /** Also report the log-probability of each prompt token given those before it. */
+  /**
+   * Also report the log-probability of each prompt token given those before it, with `topTokens`
+   * alternatives.
+   */
   promptLogprobs: boolean;
 }
 
@@ -72,8 +81,11 @@ export interface TokenLogprob {
 export type FinishReason = "length" | "stop_token";
 
 export type TokenEvent =
-  /** First, when asked for: one value a prompt token; the first token has none. */
-  | { type: "prompt"; logprobs: (number | null)[] }
+  /**
+   * First, when asked for: one value a prompt token; the first token has none. `top` holds the best
+   * `topTokens` for each place by the model's own logits, best first, none for the first.
+   */
+  | { type: "prompt"; logprobs: (number | null)[]; top: TokenLogprob[][] }
   | {
     type: "token";
     id: number;

@@ -144,7 +144,7 @@ const listener: Listener = {
 function admit({ model, scheduler }: Loaded, id: number, request: GenerateRequest): void {
   const { vocabSize } = model.config;
   const refuse = (message: string) => post({ type: "refused", id, code: "invalid", message });
-  const { prompt, maxNewTokens, topTokens } = request;
+  const { prompt, maxNewTokens, topTokens, sampling: { logitBias } } = request;
   if (prompt.length === 0) return refuse("The prompt holds no token.");
   const wrong = prompt.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabSize);
   if (wrong !== undefined) {
@@ -161,6 +161,12 @@ function admit({ model, scheduler }: Loaded, id: number, request: GenerateReques
   }
   if (!Number.isInteger(topTokens) || topTokens < 0 || topTokens > MAX_TOP_TOKENS) {
     return refuse(`0 to ${MAX_TOP_TOKENS} top tokens can be reported, not ${topTokens}.`);
+  }
+  const biased = logitBias.find(([token, bias]) =>
+    !Number.isInteger(token) || token < 0 || token >= vocabSize || !Number.isFinite(bias)
+  );
+  if (biased) {
+    return refuse(`Biases are finite, for ids below ${vocabSize}: ${biased.join(" has ")}.`);
   }
   scheduler.add(id, request);
 }

@@ -55,7 +55,9 @@ export class Runner {
   async step(plan: Plan): Promise<SampledRow[]> {
     const { forward, gpu } = this.model;
     const { rows, picks, samples, starts } = plan;
-    for (const { slot, prompt } of starts) this.sampler.reset(slot, prompt);
+    for (const { slot, prompt, logitBias } of starts) {
+      this.sampler.reset(slot, prompt, [], logitBias);
+    }
     const shape = forward.upload(rows, picks);
     const needs = samples.length > 0 ? this.sampler.upload(samples) : NO_NEEDS;
     gpu.device.queue.submit([this.#commands({ shape, needs })]);

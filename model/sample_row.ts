@@ -112,6 +112,7 @@ export class RowParameters {
       wholeContext,
       presence: sampling.presencePenalty,
       temperature,
+      biased: sampling.logitBias.length > 0,
     });
     writeTruncation(truncation, index, kept);
     writeDraw(draw, index, {

@@ -4,9 +4,9 @@
  * Knows what the GPU remembers of each sequence, and the steps it can run before it is read. Knows
  * no text, no request and no schedule.
  *
- * What happens to a row, and in which order, is what Hugging Face's logits processors do: penalties,
- * temperature, top-k, top-p, min-p, typical-p, then a draw. Greedy rows take the best token after
- * the penalties, the lowest id of equals.
+ * What happens to a row, and in which order, is what Hugging Face's logits processors do: biases,
+ * penalties, temperature, top-k, top-p, min-p, typical-p, then a draw. Greedy rows take the best
+ * token after the penalties, the lowest id of equals.
  */
 import { storageBuffer, storageFrom } from "../gpu/buffer.ts";
 import { type Gpu, GpuError } from "../gpu/device.ts";
@@ -14,6 +14,7 @@ import type { Readback } from "../gpu/readback.ts";
 import { readResult, type Result, RESULT_BYTES } from "../kernels/choose.ts";
 import { chunksOf, MAX_VOCAB, STATE_BYTES } from "../kernels/sampling_state.ts";
 import { HISTOGRAM_BYTES, powersOfTwo } from "../kernels/truncate.ts";
+import type { LogitBias } from "./engine.ts";
 import type { Needs, SampleRow } from "./sample_row.ts";
 import { SamplingStep } from "./sampling_step.ts";
 
@@ -42,6 +43,7 @@ export class Sampler {
     private readonly vocabSize: number,
     private readonly steps: SamplingStep[],
     private readonly counts: GPUBuffer, // (slots, vocab): prompt << 16 | generated
+    private readonly biases: GPUBuffer, // (slots, vocab)
     /** Penalised logits, -Infinity where removed; the temperature is not applied. */
     readonly scores: GPUBuffer, // (rows, vocab)
     /** The token last chosen in each slot. */
@@ -71,23 +73,37 @@ export class Sampler {
       runners: perRow("runners", chunks * STATE_BYTES.runner),
       powers: storageFrom(gpu, "powers of two", powersOfTwo()),
       counts: storageBuffer(gpu, "counts", slots * vocab * 4),
+      biases: storageBuffer(gpu, "biases", slots * vocab * 4),
       sampled: storageBuffer(gpu, "sampled", slots * 4),
     };
     const all: SamplingStep[] = [];
     while (all.length < steps) all.push(await SamplingStep.create(gpu, vocab, maxRows, buffers));
-    return new Sampler(gpu, vocab, all, buffers.counts, buffers.scores, buffers.sampled, maxRows);
+    const { counts, biases, scores, sampled } = buffers;
+    return new Sampler(gpu, vocab, all, counts, biases, scores, sampled, maxRows);
   }
 
   /**
-   * A new sequence takes the slot: from the next submit on, only these tokens occurred.
+   * A new sequence takes the slot: from the next submit on, only these tokens occurred, and rows
+   * that ask for biases get these.
    *
    * @param generated tokens of the answer that are there already, when a sequence is taken up again
    */
-  reset(slot: number, prompt: readonly number[], generated: readonly number[] = []): void {
+  reset(
+    slot: number,
+    prompt: readonly number[],
+    generated: readonly number[] = [],
+    logitBias: readonly LogitBias[] = [],
+  ): void {
+    const { queue } = this.gpu.device;
     const counts = new Uint32Array(this.vocabSize);
     for (const id of prompt) counts[id] += 1 << 16;
     for (const id of generated) counts[id] += 1;
-    this.gpu.device.queue.writeBuffer(this.counts, slot * counts.byteLength, counts);
+    queue.writeBuffer(this.counts, slot * counts.byteLength, counts);
+    // A row without biases does not look at what an earlier sequence left here.
+    if (logitBias.length === 0) return;
+    const biases = new Float32Array(this.vocabSize);
+    for (const [id, bias] of logitBias) biases[id] = bias;
+    queue.writeBuffer(this.biases, slot * biases.byteLength, biases);
   }
 
   /** Says what the rows of a step ask for, from the next submit on; row i is row i of the logits. */

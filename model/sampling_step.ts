@@ -25,6 +25,7 @@ export interface SamplingBuffers {
   runners: GPUBuffer; // (rows, chunks)
   powers: GPUBuffer; // (256)
   counts: GPUBuffer; // (slots, vocab)
+  biases: GPUBuffer; // (slots, vocab)
   sampled: GPUBuffer; // (slots)
 }
 
@@ -83,14 +84,14 @@ async function bindKernels(
   results: GPUBuffer,
 ) {
   const { logits, scores, parts, summaries, cuts, histogram, runners, powers } = buffers;
-  const { counts, sampled } = buffers;
+  const { counts, biases, sampled } = buffers;
   const penalties = { buffer: parameters, ...ranges.penalties };
   const truncation = { buffer: parameters, ...ranges.truncation };
   const draws = { buffer: parameters, ...ranges.draw };
   const choices = { buffer: parameters, ...ranges.choice };
   return {
     penalize: (await penalize(gpu, vocab))
-      .bind({ rows: penalties, logits, counts, scores, parts }),
+      .bind({ rows: penalties, logits, counts, biases, scores, parts }),
     summarize: (await summarize(gpu, vocab))
       .bind({ rows: penalties, parts, summaries, cuts }),
     truncate: (await truncate(gpu, vocab))

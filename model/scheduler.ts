@@ -4,7 +4,7 @@
  * Knows sequences, slots and rows. Knows no GPU: it hands out a plan and is told what was sampled,
  * so it is tested with a fake model.
  */
-import type { GenerateRequest, TokenEvent } from "./engine.ts";
+import type { GenerateRequest, LogitBias, TokenEvent, TokenLogprob } from "./engine.ts";
 import type { SampleRow } from "./sample_row.ts";
 import type { SampledRow } from "./sampler.ts";
 import type { Row } from "./state.ts";
@@ -19,6 +19,7 @@ interface Sequence {
   computed: number;
   generated: number[];
   promptLogprobs: (number | null)[];
+  promptTop: TokenLogprob[][];
 }
 
 /** One step: the rows to compute, and for some of them a token to sample. */
@@ -27,8 +28,8 @@ export interface Plan {
   /** Rows whose logits are wanted; `samples[i]` says what to do with those of `picks[i]`. */
   picks: number[];
   samples: SampleRow[];
-  /** Sequences that start in this step: their slot's counts hold something else. */
-  starts: { slot: number; prompt: readonly number[] }[];
+  /** Sequences that start in this step: their slot remembers something else. */
+  starts: { slot: number; prompt: readonly number[]; logitBias: readonly LogitBias[] }[];
 }
 
 export interface SchedulerLimits {
@@ -78,8 +79,16 @@ export class Scheduler {
 
   /** Prompt and answer must fit an empty pool: behind one that never fits, all would wait for ever. */
   add(id: number, request: GenerateRequest): void {
-    const promptLogprobs = request.promptLogprobs ? [null] : [];
-    this.#waiting.push({ id, request, slot: -1, computed: 0, generated: [], promptLogprobs });
+    this.#waiting.push({
+      id,
+      request,
+      slot: -1,
+      computed: 0,
+      generated: [],
+      // Nothing comes before the first token.
+      promptLogprobs: [null],
+      promptTop: [[]],
+    });
   }
 
   /** Forgets a request wherever it is; its slot and blocks are free for the next step. */
@@ -105,8 +114,10 @@ export class Scheduler {
       if (sampled[i].invalid) {
         this.#finish(sequence);
         this.listener.onInvalid(sequence.id);
-      } else if (forced) sequence.promptLogprobs.push(sampled[i].logprob);
-      else this.#append(sequence, sampled[i]);
+      } else if (forced) {
+        sequence.promptLogprobs.push(sampled[i].logprob);
+        sequence.promptTop.push(sampled[i].top);
+      } else this.#append(sequence, sampled[i]);
     }
   }
 
@@ -115,7 +126,7 @@ export class Scheduler {
     const starts: Plan["starts"] = [];
     while (this.#waiting.length > 0 && this.#freeSlots.length > 0) {
       const [sequence] = this.#waiting;
-      const { prompt, maxNewTokens } = sequence.request;
+      const { prompt, maxNewTokens, sampling: { logitBias } } = sequence.request;
       const slot = this.#freeSlots[this.#freeSlots.length - 1];
       const worstCase = prompt.length + maxNewTokens;
       if (!this.pool.canHold(slot, worstCase)) break;
@@ -124,7 +135,7 @@ export class Scheduler {
       this.#waiting.shift();
       sequence.slot = slot;
       this.#running.push(sequence);
-      starts.push({ slot, prompt });
+      starts.push({ slot, prompt, logitBias });
     }
     return starts;
   }
@@ -146,7 +157,7 @@ export class Scheduler {
           sampling: request.sampling,
           drawIndex: generated.length,
           contextLength: known,
-          topTokens: isLast ? request.topTokens : 0,
+          topTokens: request.topTokens,
           ...(!isLast && { forced: prompt[position + 1] }),
         });
         this.#planned.push({ sequence, forced: !isLast });
@@ -160,9 +171,9 @@ export class Scheduler {
   }
 
   #append(sequence: Sequence, sampled: SampledRow): void {
-    const { id, request, generated, promptLogprobs } = sequence;
+    const { id, request, generated, promptLogprobs, promptTop } = sequence;
     if (request.promptLogprobs && generated.length === 0) {
-      this.listener.onEvent(id, { type: "prompt", logprobs: promptLogprobs });
+      this.listener.onEvent(id, { type: "prompt", logprobs: promptLogprobs, top: promptTop });
     }
     generated.push(sampled.id);
     const { logprob, processedLogprob, top, processedTop } = sampled;

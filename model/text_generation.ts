@@ -36,7 +36,14 @@ export interface TextLogprob extends TokenLogprob {
 
 export interface PromptTextEvent {
   type: "prompt";
-  tokens: { id: number; text: string; logprob: number | null }[];
+  tokens: {
+    id: number;
+    text: string;
+    /** null for the first token. */
+    logprob: number | null;
+    /** The likeliest tokens for its place, by the model's own logits. */
+    top: TextLogprob[];
+  }[];
 }
 
 export interface TokenTextEvent {
@@ -94,7 +101,7 @@ export async function* generateText(
   let last: TokenTextEvent | undefined;
   for await (const event of engine.generate(engineRequest(request), signal)) {
     if (event.type === "prompt") {
-      yield promptEvent(tokenizer, request.prompt, event.logprobs);
+      yield promptEvent(tokenizer, request.prompt, event);
       continue;
     }
     const token = answer.add(event);
@@ -194,12 +201,13 @@ function engineRequest(request: TextRequest): GenerateRequest {
 function promptEvent(
   tokenizer: Tokenizer,
   prompt: readonly number[],
-  logprobs: readonly (number | null)[],
+  { logprobs, top }: Extract<TokenEvent, { type: "prompt" }>,
 ): PromptTextEvent {
   const tokens = prompt.map((id, i) => ({
     id,
     text: tokenizer.piece(id),
     logprob: logprobs[i] ?? null,
+    top: (top[i] ?? []).map((token) => withText(tokenizer, token)),
   }));
   return { type: "prompt", tokens };
 }

@@ -27,6 +27,8 @@ export interface Tokenizer {
   decode(ids: readonly number[], options?: { skipSpecial?: boolean }): string;
   /** The token's own text, decoded alone: U+FFFD where it holds only part of a character. */
   piece(id: number): string;
+  /** The UTF-8 bytes that the token stands for; a view, not to be written to. */
+  bytes(id: number): Uint8Array;
   isSpecial(id: number): boolean;
   /** Decodes one answer token by token; special tokens give "". */
   detokenizer(): Detokenizer;
@@ -79,6 +81,7 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
     encode: (text) => encoder.encode(text.toWellFormed()).ids,
     decode,
     piece: (id) => decode([id]),
+    bytes: (id) => table.of(id),
     isSpecial: (id) => special.has(id),
     detokenizer: () => new Detokenizer(table, special),
   };

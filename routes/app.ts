@@ -2,31 +2,56 @@
  * The whole HTTP interface as one Hono app.
  *
  * Knows which files make it up and what every answer has in common: a request id, security
- * headers, a line in the log, errors in one shape. Knows no GPU: it is given an engine.
+ * headers, a line in the log, errors in its API's shape, and who may ask. Knows no GPU: it is given
+ * an engine.
  */
-import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { Hono } from "hono";
 import { requestId } from "hono/request-id";
-import { ApiError, errorResponse } from "./errors.ts";
+import { type Access, OPEN } from "./access.ts";
+import { requireKey } from "./api_keys.ts";
+import { allowOrigins, checkHost, checkOrigin, securityHeaders } from "./browsers.ts";
+import { dialogueRoutes } from "./dialogues.ts";
+import { docsRoutes } from "./docs.ts";
+import { errorResponse } from "./error_shapes.ts";
+import { ApiError } from "./errors.ts";
 import { healthRoutes } from "./health.ts";
+import { infoRoutes } from "./info.ts";
+import { invocationRoutes } from "./invocations.ts";
+import { koboldRoutes } from "./kobold.ts";
+import { koboldInfoRoutes } from "./kobold_info.ts";
+import { openAiRoutes } from "./openai.ts";
 import { noteError, requestLog, type RouteEnv } from "./request_log.ts";
 import { LIMITS, type Service } from "./service.ts";
 import { tgiRoutes } from "./tgi.ts";
+import { tokenizeRoutes } from "./tokenize.ts";
 
 export type AppOptions =
   & Pick<Service, "engine" | "text">
-  & { limits?: Partial<Service["limits"]>; log?: Service["log"] };
+  & { limits?: Partial<Service["limits"]>; access?: Partial<Access>; log?: Service["log"] };
 
-export function createApp({ engine, text, limits, log = () => {} }: AppOptions): Hono<RouteEnv> {
+export function createApp(options: AppOptions): Hono<RouteEnv> {
+  const { engine, text, limits, log = () => {} } = options;
   const service: Service = { engine, text, limits: { ...LIMITS, ...limits }, log };
+  const access = { ...OPEN, ...options.access };
   // Whoever asks for the text side handles its failure; nobody may have asked yet.
   text.catch(() => {});
 
   const app = new Hono<RouteEnv>();
   app.use(requestId(), requestLog(log), securityHeaders);
+  app.use(checkHost(access), checkOrigin(access), allowOrigins(access));
   app.route("/", healthRoutes(service));
+  // What is registered from here on needs a key, if there are keys; so does what is no route.
+  app.use(requireKey(access.keys));
+  app.route("/", infoRoutes(service));
   app.route("/", tgiRoutes(service));
-  app.all("/generate", methodNotAllowed);
-  app.all("/generate_stream", methodNotAllowed);
+  app.route("/", tokenizeRoutes(service));
+  app.route("/", openAiRoutes(service));
+  app.route("/", dialogueRoutes(service));
+  app.route("/", invocationRoutes(service));
+  app.route("/", koboldRoutes(service));
+  app.route("/", koboldInfoRoutes(service, access.keys.length > 0));
+  app.route("/", docsRoutes());
+  refuseOtherMethods(app);
   app.notFound(() => {
     throw new ApiError(404, "not_found", "There is no such route");
   });
@@ -34,13 +59,19 @@ export function createApp({ engine, text, limits, log = () => {} }: AppOptions):
   return app;
 }
 
-function methodNotAllowed(): never {
-  throw new ApiError(405, "method_not_allowed", "This route takes POST only", { allow: "POST" });
+/** 405 for every path that exists, under the methods that it does not take. */
+function refuseOtherMethods(app: Hono<RouteEnv>): void {
+  const taken = new Map<string, string[]>();
+  for (const { path, method } of app.routes) {
+    if (method === "ALL") continue;
+    taken.set(path, [...taken.get(path) ?? [], ...method === "GET" ? ["GET", "HEAD"] : [method]]);
+  }
+  for (const [path, methods] of taken) {
+    app.all(path, async (c, next) => {
+      // A route that passed the request on knows no such thing.
+      if (methods.includes(c.req.method)) return await next();
+      const message = `This route takes ${methods.join(", ")} only`;
+      throw new ApiError(405, "method_not_allowed", message, { allow: methods.join(", ") });
+    });
+  }
 }
-
-const securityHeaders: MiddlewareHandler = async (c: Context, next) => {
-  c.header("x-content-type-options", "nosniff");
-  c.header("x-frame-options", "DENY");
-  c.header("referrer-policy", "no-referrer");
-  await next();
-};

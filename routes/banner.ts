@@ -11,10 +11,12 @@ const TRY = {
   parameters: { max_new_tokens: 64, do_sample: true, stop: ["\n"] },
 };
 
-export function banner(url: string, info: EngineInfo): string {
+/** @param keyed whether clients need a key: the command then takes it from the environment */
+export function banner(url: string, info: EngineInfo, keyed = false): string {
   const group = info.groupSize > 0 ? `groups of ${info.groupSize}` : "one group";
   const order = info.actOrder ? ", act-order" : "";
   const software = info.software ? " (software: a CPU does the GPU's work, slowly)" : "";
+  const key = keyed ? ' -H "Authorization: Bearer $API_KEY"' : "";
   return `Clairon is ready on ${url}
   model       ${info.model} (${info.bits}-bit, ${group}${order})
   branch      ${branchOf(info)}
@@ -24,7 +26,7 @@ export function banner(url: string, info: EngineInfo): string {
   loaded in   ${info.loadSeconds.toFixed(1)} s
 
 Try it:
-curl ${url}/generate -H 'Content-Type: application/json' -d ${shellQuote(JSON.stringify(TRY))}
+curl ${url}/generate${key} -H 'Content-Type: application/json' -d ${shellQuote(JSON.stringify(TRY))}
 `;
 }
 

@@ -1,35 +1,37 @@
 /**
- * What a client is told when a request fails: TGI's `{"error", "error_type"}` and its statuses.
+ * What went wrong with a request, in terms that every API shares: a status, a type, a sentence.
  *
  * Knows the codes of EngineError and the wording for each. Passes on no message that was not
- * written for a client: of a fault it says that it happened, never what the GPU said.
+ * written for a client: of a fault it says that it happened, never what the GPU said. How an API
+ * puts it into JSON is `error_shapes.ts`.
  */
-import type { Context } from "hono";
-import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { HonoRequest } from "hono";
 import { EngineError } from "../model/engine.ts";
-
-/** The body of every refusal, and of an error inside a stream. */
-export interface ErrorBody {
-  error: string;
-  error_type: string;
-}
 
 /** A refusal that is ready to be sent. */
 export class ApiError extends Error {
   override name = "ApiError";
+  /**
+   * @param status TGI's; an API that answers with another one says so in `error_shapes.ts`
+   * @param type TGI's `error_type`, which is also what the log shows
+   * @param param the field of the body that is wrong, where there is one
+   */
   constructor(
     readonly status: number,
     readonly type: string,
     message: string,
     readonly headers: Readonly<Record<string, string>> = {},
+    readonly param: string | null = null,
   ) {
     super(message);
   }
-
-  get body(): ErrorBody {
-    return { error: this.message, error_type: this.type };
-  }
 }
+
+/** How an API says what an error says, and with which status; without a body, it says nothing. */
+export type ErrorShape = (
+  error: ApiError,
+  request: HonoRequest,
+) => { status: number; body: object | null };
 
 /** 422 in TGI's words; `message` begins where TGI's does, after the colon. */
 export function validationError(message: string): ApiError {
@@ -65,8 +67,4 @@ export function toApiError(error: unknown): ApiError {
 
 function generationError(reason: string): ApiError {
   return new ApiError(424, "generation", `Request failed during generation: ${reason}`);
-}
-
-export function errorResponse(c: Context, error: ApiError): Response {
-  return c.json(error.body, error.status as ContentfulStatusCode, error.headers);
 }

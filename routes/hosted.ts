@@ -4,6 +4,7 @@
  * Knows that the engine starts once, with the first request or earlier, and that settings can only
  * come from the environment here. Knows no port.
  */
+import { accessOf, exposure } from "./access.ts";
 import { createApp } from "./app.ts";
 import { startBackend } from "./backend.ts";
 import { serverUrl } from "./banner.ts";
@@ -24,6 +25,7 @@ export async function fetch(request: Request): Promise<Response> {
  * @param address where `deno serve` listens
  */
 export function start(address?: Deno.Addr): NonNullable<typeof app> {
+  const hostname = address?.transport === "tcp" ? address.hostname : undefined;
   if (address?.transport === "tcp") {
     const url = serverUrl(address.hostname, address.port);
     console.error(`Listening on ${url}; the model is loading.`);
@@ -33,7 +35,10 @@ export function start(address?: Deno.Addr): NonNullable<typeof app> {
   const progress = reportProgress();
   const { engine, text } = startBackend(settings, progress.update);
   const limits = { concurrentRequests: settings.queue };
-  app = createApp({ engine, text, limits, log: printLogLine });
+  const access = accessOf(settings, hostname);
+  const warning = hostname !== undefined && exposure(access, hostname);
+  if (warning) console.error(warning);
+  app = createApp({ engine, text, limits, access, log: printLogLine });
   Promise.all([engine.ready, text]).finally(progress.stop).then(
     ([info]) => console.error(`Clairon serves ${info.model} on ${info.adapter}.`),
     (error) => exitWith(EXIT.failed, error instanceof Error ? error.message : String(error)),

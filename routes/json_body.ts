@@ -30,6 +30,12 @@ export async function readJson(request: Request, limit: number): Promise<unknown
   }
 }
 
+/** As `readJson`; a request without a body counts as an empty object. */
+export async function readOptionalJson(request: Request, limit: number): Promise<unknown> {
+  const empty = request.body === null || request.headers.get("content-length") === "0";
+  return empty ? {} : await readJson(request, limit);
+}
+
 async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
   const declared = Number(request.headers.get("content-length") ?? 0);
   if (declared > limit) throw tooLarge(limit);

@@ -6,6 +6,7 @@
  * each.
  */
 import type { Engine, EngineInfo } from "../model/engine.ts";
+import { accessOf, exposure } from "./access.ts";
 import { createApp } from "./app.ts";
 import type { Backend } from "./backend.ts";
 import { banner, serverUrl } from "./banner.ts";
@@ -71,20 +72,24 @@ export async function serve(
   const stopped = firstSignal();
   const progress = reportProgress();
   const { engine, text } = start(settings, progress.update);
+  const access = accessOf(settings, hostname);
   const app = createApp({
     engine,
     text,
     limits: { concurrentRequests: settings.queue },
+    access,
     log: printLogLine,
   });
   const url = serverUrl(hostname, server.addr.port);
   console.error(`Listening on ${url}; the model is loading.`);
+  const warning = exposure(access, hostname);
+  if (warning !== undefined) console.error(warning);
 
   const end = await Promise.race([
     stopped,
     lifeOf(engine, text, (info) => {
       progress.stop();
-      console.error(banner(url, info));
+      console.error(banner(url, info, access.keys.length > 0));
     }),
   ]);
   progress.stop();

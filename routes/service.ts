@@ -17,8 +17,15 @@ export const LIMITS = {
   bestOf: 2,
   stopSequences: 4,
   topNTokens: 5,
-  /** Prompts of one request on the routes that take several. */
+  /** Prompts of one request, as TGI's `/info` tells. */
   clientBatchSize: 4,
+  /** Answers of one request on OpenAI's routes, over all its prompts; its limit for `n`. */
+  choices: 128,
+  /** Tokens that one request may give a bias. */
+  logitBias: 1024,
+  /** Turns of a dialogue that is given, and of an answer. */
+  dialogueTurns: 1000,
+  answerTurns: 100,
   /** Requests that are answered or wait; one more is "overloaded". */
   concurrentRequests: 128,
   /** Hotter, or a stronger or weaker penalty, leaves nothing but float overflow. */

@@ -13,10 +13,14 @@ interface Option<Schema extends z.ZodType> {
   /** Stands for the value in the help text. */
   placeholder: string;
   help: string;
-  /** What the value must be, after "must be". */
+  /** What the value must be, after "must be"; of a list, each value. */
   expected: string;
-  /** Reads the text of a flag or variable, or its absence. */
+  /** Reads the text of a flag or variable, or its absence; of a list, all texts. */
   schema: Schema;
+  /** The flag may be given several times, and the variable takes a list with commas. */
+  list?: true;
+  /** A value that no message may repeat. */
+  secret?: true;
 }
 
 const UNITS: Record<string, number> = {
@@ -40,6 +44,15 @@ const bytes = z.string()
 function whole(min: number, max: number) {
   return z.string().regex(/^\d{1,15}$/).transform(Number).pipe(z.int().min(min).max(max));
 }
+
+function list(item: z.ZodType<string, string>) {
+  return z.array(item).default([]);
+}
+
+/** As a browser writes it in `Origin`: without a path, and without the port that goes without saying. */
+const origin = z.string()
+  .regex(/^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@,A-Z]+$/)
+  .refine((text) => !/^https?:/.test(text) || URL.parse(text)?.origin === text);
 
 function option<Schema extends z.ZodType>(option: Option<Schema>): Option<Schema> {
   return option;
@@ -73,6 +86,33 @@ const OPTIONS = {
     help: "requests that may wait behind the one that runs; further ones get 429 (default: 128)",
     expected: "a whole number from 1 to 1000000",
     schema: whole(1, 1e6).default(128),
+  }),
+  "api-key": option({
+    variable: "API_KEYS",
+    placeholder: "KEY",
+    help:
+      "a key that clients must send as a bearer token; may be repeated (default: no key needed)",
+    expected: "visible ASCII characters without a comma",
+    // What a header can carry, less the comma that separates keys in the variable.
+    schema: list(z.string().regex(/^[!-+\--~]+$/)),
+    list: true,
+    secret: true,
+  }),
+  "cors-origin": option({
+    variable: "CORS_ORIGINS",
+    placeholder: "ORIGIN",
+    help: "whose web pages may use this server; may be repeated, * for all (default: only its own)",
+    expected: "an origin as browsers send it, such as https://app.example, or *",
+    schema: list(z.literal("*").or(origin)),
+    list: true,
+  }),
+  "allowed-host": option({
+    variable: "ALLOWED_HOSTS",
+    placeholder: "NAME",
+    help: "a name that requests may be addressed to beside localhost; may be repeated",
+    expected: "a host name without a port",
+    schema: list(z.string().regex(/^([\w.-]+|\[[\da-f:.]+\])$/i)),
+    list: true,
   }),
   "gpu-memory": option({
     variable: "GPU_MEMORY",
@@ -117,17 +157,27 @@ export function readSettings(
   variables: Readonly<Record<string, string | undefined>>,
 ): Settings {
   const flags = readFlags(args);
-  const entries = Object.entries(OPTIONS).map(([name, { variable, expected, schema }]) => {
+  const entries = Object.entries(OPTIONS).map(([name, option]) => {
+    const { variable, expected, schema, list, secret } = option as Option<z.ZodType>;
     const flag = flags.get(name);
-    const text = flag ?? (variables[variable] || undefined);
+    const texts = flag ?? readVariable(variables[variable], list);
+    const text = list ? texts : texts?.at(-1);
     const { success, data } = schema.safeParse(text);
     if (!success) {
       const source = flag === undefined ? variable : `--${name}`;
-      throw new SettingsError(`${source} must be ${expected}, found ${JSON.stringify(text)}.`);
+      const found = secret
+        ? "something else"
+        : [text].flat().map((t) => JSON.stringify(t)).join(", ");
+      throw new SettingsError(`${source} must be ${expected}, found ${found}.`);
     }
     return [name, data];
   });
   return Object.fromEntries(entries) as Settings;
+}
+
+function readVariable(text: string | undefined, list?: true): string[] | undefined {
+  if (!text) return undefined;
+  return list ? text.split(",").map((part) => part.trim()) : [text];
 }
 
 /** Whether the flags ask for the help text, whatever else they say. */
@@ -135,9 +185,10 @@ export function wantsHelp(args: string[]): boolean {
   return args.includes("--help") || args.includes("-h");
 }
 
-function readFlags(args: string[]): Map<string, string> {
+/** The values of each flag, in their order. */
+function readFlags(args: string[]): Map<string, string[]> {
   const names = [...Object.keys(OPTIONS), "help"];
-  const flags = new Map<string, string>();
+  const flags = new Map<string, string[]>();
   const options = Object.fromEntries(
     Object.keys(OPTIONS).map((name) => [name, { type: "string" as const }]),
   );
@@ -156,7 +207,7 @@ function readFlags(args: string[]): Map<string, string> {
     if (value === undefined || value === "" || (!token.inlineValue && value.startsWith("--"))) {
       throw new SettingsError(`--${name} needs a value: --${name} ${placeholder(name)}.`);
     }
-    flags.set(name, value);
+    flags.set(name, [...flags.get(name) ?? [], value]);
   }
   return flags;
 }

@@ -15,6 +15,13 @@ export interface SseOptions {
   onClose: () => void;
   /** Milliseconds of silence after which a comment is sent. */
   keepAlive: number;
+  /** The text of a last event, sent as it is, after an error too. Default: none. */
+  last?: string;
+  /**
+   * Whether each event's `type` is sent as its name, and not in its data; an error is then named
+   * "error". Default: events have no names.
+   */
+  named?: boolean;
 }
 
 export const SSE_HEADERS = {
@@ -28,7 +35,7 @@ const ENCODER = new TextEncoder();
 const COMMENT = ENCODER.encode(":\n\n");
 
 /**
- * The body of an event stream, one unnamed event for each value.
+ * The body of an event stream, one event for each value.
  *
  * Waits for the first event, though no longer than `keepAlive`: a request that is refused at once
  * can then still be answered with a status of its own.
@@ -37,19 +44,22 @@ const COMMENT = ENCODER.encode(":\n\n");
  */
 export async function eventStream(
   events: AsyncGenerator<object>,
-  { onError, onCancel, onClose, keepAlive }: SseOptions,
+  { onError, onCancel, onClose, keepAlive, last, named = false }: SseOptions,
 ): Promise<ReadableStream<Uint8Array>> {
   const first = events.next();
   await settledWithin(keepAlive, first);
 
-  async function* withErrorAsEvent() {
+  async function* texts() {
     try {
-      for (let next = await first; !next.done; next = await events.next()) yield next.value;
+      for (let next = await first; !next.done; next = await events.next()) {
+        yield eventText(next.value, named);
+      }
     } catch (error) {
-      yield onError(error);
+      yield eventText(named ? { type: "error", ...onError(error) } : onError(error), named);
     }
+    if (last !== undefined) yield `data: ${last}\n\n`;
   }
-  const source = withErrorAsEvent();
+  const source = texts();
   let silent = true;
   let gone = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -72,7 +82,7 @@ export async function eventStream(
         return finish();
       }
       silent = false;
-      controller.enqueue(ENCODER.encode(`data: ${JSON.stringify(value)}\n\n`));
+      controller.enqueue(ENCODER.encode(value));
     },
     cancel() {
       gone = true;
@@ -82,6 +92,13 @@ export async function eventStream(
       finish();
     },
   });
+}
+
+/** An event as it goes over the wire. JSON has no line breaks, and the names are our own. */
+function eventText(value: object, named: boolean): string {
+  if (!named) return `data: ${JSON.stringify(value)}\n\n`;
+  const { type, ...data } = value as { type: string };
+  return `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
 /** Waits for `promise`, but no longer than `milliseconds`; throws what it throws by then. */

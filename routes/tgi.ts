@@ -4,45 +4,61 @@
  * Knows the order of the work (read, validate, generate, shape) and TGI's headers. Knows no rule
  * and no field by itself: those are in `tgi_validation.ts` and `tgi_shapes.ts`.
  */
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import {
   type EndTextEvent,
   generateText,
-  type PromptTextEvent,
   type TextEvent,
   type TextRequest,
   type TokenTextEvent,
 } from "../model/text_generation.ts";
-import { readJson } from "./json_body.ts";
-import { noteError, type RequestRecord, type RouteEnv } from "./request_log.ts";
-import { type ReadyModel, readyModel, type Service } from "./service.ts";
-import { eventStream, SSE_HEADERS } from "./sse.ts";
+import {
+  type Body,
+  readBody,
+  type RouteContext,
+  streamResponse,
+  type WholeAnswer,
+  wholeAnswer,
+} from "./generation.ts";
+import type { RequestRecord, RouteEnv } from "./request_log.ts";
+import { randomSeed } from "./sampling_values.ts";
+import type { ReadyModel, Service } from "./service.ts";
 import { parseTgiRequest } from "./tgi_schema.ts";
 import { type Answer, detailsShape, streamDetailsShape, streamShape } from "./tgi_shapes.ts";
-import { randomSeed, type TgiJob, validate } from "./tgi_validation.ts";
-
-type RouteContext = Context<RouteEnv>;
+import { type TgiJob, validate } from "./tgi_validation.ts";
 
 export function tgiRoutes(service: Service): Hono<RouteEnv> {
   const app = new Hono<RouteEnv>();
 
   app.post("/generate", async (c) => {
-    const call = await readCall(c, service, { fullText: false, stream: false });
+    const call = readCall(c, service, await readBody(c, service), {
+      fullText: false,
+      stream: false,
+    });
     return c.json(await answer(c, service, call));
   });
 
   app.post("/generate_stream", async (c) => {
-    const call = await readCall(c, service, { fullText: false, stream: true });
+    const call = readCall(c, service, await readBody(c, service), {
+      fullText: false,
+      stream: true,
+    });
     return stream(c, service, call);
   });
 
-  // What Hugging Face's InferenceClient calls; its answers come in a list, as from a batch.
-  app.post("/", async (c) => {
-    const call = await readCall(c, service, { fullText: true });
-    return call.stream ? stream(c, service, call) : c.json([await answer(c, service, call)]);
-  });
+  app.post("/", async (c) => compatGenerate(c, service, await readBody(c, service)));
 
   return app;
+}
+
+/** What Hugging Face's InferenceClient calls; its answers come in a list, as from a batch. */
+export async function compatGenerate(
+  c: RouteContext,
+  service: Service,
+  body: Body,
+): Promise<Response> {
+  const call = readCall(c, service, body, { fullText: true });
+  return call.stream ? stream(c, service, call) : c.json([await answer(c, service, call)]);
 }
 
 /** A request that was accepted, and when. */
@@ -54,33 +70,31 @@ interface Call {
   validated: number;
 }
 
-async function readCall(
+function readCall(
   c: RouteContext,
-  service: Service,
+  { limits }: Service,
+  { model, json, arrived }: Body,
   defaults: { fullText: boolean; stream?: boolean },
-): Promise<Call> {
-  const arrived = performance.now();
-  const model = await readyModel(service);
-  const body = parseTgiRequest(await readJson(c.req.raw, service.limits.bodyBytes));
-  const stream = defaults.stream ?? body.stream ?? false;
+): Call {
+  const request = parseTgiRequest(json);
+  const stream = defaults.stream ?? request.stream ?? false;
   const { fullText } = defaults;
-  const job = validate(body, { model, limits: service.limits, stream, fullText });
+  const job = validate(request, { model, limits, stream, fullText });
   c.get("record").promptTokens = job.request.prompt.length;
   return { job, model, stream, arrived, validated: performance.now() };
 }
 
 /** Generates everything, then answers; of several answers it is the likeliest one, token by token. */
-async function answer(c: RouteContext, { engine }: Service, call: Call) {
+async function answer(c: RouteContext, service: Service, call: Call) {
   const { job, model } = call;
   const record = c.get("record");
-  const waits = engine.stats().waiting > 0;
-  const answers: TimedAnswer[] = [];
+  const waits = service.engine.stats().waiting > 0;
+  const answers: (Answer & WholeAnswer)[] = [];
   for (let n = 0; n < job.bestOf; n++) {
     const request = n === 0 ? job.request : reseeded(job.request);
     const seed = job.seed === null ? null : request.sampling.seed;
-    const events = generateText(engine, model.tokenizer, request, c.req.raw.signal);
-    const next = await collect(events, seed);
-    answers.push(next);
+    const next = await wholeAnswer(service, model, request, c.req.raw.signal);
+    answers.push({ ...next, seed });
     record.tokens = (record.tokens ?? 0) + next.end.generatedTokens;
     record.generationMs = performance.now() - call.validated;
   }
@@ -96,27 +110,6 @@ async function answer(c: RouteContext, { engine }: Service, call: Call) {
   };
 }
 
-interface TimedAnswer extends Answer {
-  /** When the first event came. */
-  began: number;
-}
-
-async function collect(
-  events: AsyncGenerator<TextEvent>,
-  seed: number | null,
-): Promise<TimedAnswer> {
-  const tokens: TokenTextEvent[] = [];
-  let prefill: PromptTextEvent["tokens"] = [];
-  let began: number | undefined;
-  for await (const event of events) {
-    began ??= performance.now();
-    if (event.type === "prompt") prefill = event.tokens;
-    else if (event.type === "token") tokens.push(event);
-    else return { end: event, prefill, tokens, seed, began };
-  }
-  throw new Error("a generation ended without an end");
-}
-
 function reseeded(request: TextRequest): TextRequest {
   return { ...request, sampling: { ...request.sampling, seed: randomSeed() } };
 }
@@ -125,30 +118,16 @@ function meanLogprob({ tokens }: Answer): number {
   return tokens.reduce((sum, token) => sum + token.processedLogprob, 0) / tokens.length;
 }
 
-/** Streams the answer; what is refused before its first token still gets a status of its own. */
-async function stream(c: RouteContext, service: Service, call: Call): Promise<Response> {
-  const { engine, limits } = service;
+function stream(c: RouteContext, service: Service, call: Call): Promise<Response> {
   const { job, model } = call;
-  const record = c.get("record");
-  const left = new AbortController();
-  const signal = AbortSignal.any([c.req.raw.signal, left.signal]);
-  const events = generateText(engine, model.tokenizer, job.request, signal);
-  const closed = Promise.withResolvers<void>();
-
-  const body = await eventStream(streamEvents(events, job, record), {
-    keepAlive: limits.keepAlive,
-    onError: (error) => noteError(c, error).body,
-    onCancel: () => {
-      record.error = "cancelled";
-      left.abort();
+  return streamResponse(c, service, {
+    events: (signal) => {
+      const events = generateText(service.engine, model.tokenizer, job.request, signal);
+      return streamEvents(events, job, c.get("record"));
     },
-    onClose: () => {
-      record.generationMs = performance.now() - call.validated;
-      closed.resolve();
-    },
+    since: call.validated,
+    headers: computeHeaders(call),
   });
-  record.streamed = closed.promise;
-  return c.body(body, 200, { ...SSE_HEADERS, ...computeHeaders(call) });
 }
 
 /** An event a token; the last one carries the whole text too, so it waits for the answer's end. */

@@ -19,43 +19,46 @@ const u64 = whole("u64", 0, 2 ** 64);
 function whole(type: string, min: number, max: number) {
   return float.refine((value) => Number.isInteger(value) && value >= min && value <= max, {
     error: `expected ${type}`,
-  });
+  }).meta({ type: "integer", minimum: min, maximum: max });
 }
 
-const parameters = z.object({
-  best_of: usize.nullish(),
-  temperature: float.nullish(),
-  repetition_penalty: float.nullish(),
-  frequency_penalty: float.nullish(),
-  top_k: i32.nullish(),
-  top_p: float.nullish(),
-  typical_p: float.nullish(),
-  do_sample: flag.nullish(),
-  max_new_tokens: u32.nullish(),
-  return_full_text: flag.nullish(),
-  stop: z.array(text, { error: "expected an array of strings" }).nullish(),
-  truncate: usize.nullish(),
-  watermark: flag.nullish(),
-  details: flag.nullish(),
-  decoder_input_details: flag.nullish(),
-  seed: u64.nullish(),
-  top_n_tokens: u32.nullish(),
-  grammar: z.unknown().optional(),
-  adapter_id: text.nullish(),
+export const tgiParameters = z.object({
+  best_of: usize.nullish().describe("answers to draw; the likeliest is given (default: 1)"),
+  temperature: float.nullish().describe("above 0 (default: 1)"),
+  repetition_penalty: float.nullish().describe("above 0; 1 is none (default)"),
+  frequency_penalty: float.nullish().describe("-2 to 2 (default: 0)"),
+  top_k: i32.nullish().describe("above 0 (default: all tokens)"),
+  top_p: float.nullish().describe("above 0 and below 1 (default: all tokens)"),
+  typical_p: float.nullish().describe("above 0 and below 1 (default: all tokens)"),
+  do_sample: flag.nullish()
+    .describe("draw, in place of the likeliest token (default: only if a field above asks for it)"),
+  max_new_tokens: u32.nullish().describe("above 0 (default: the rest of the context)"),
+  return_full_text: flag.nullish().describe("repeat the prompt (default: only on POST /)"),
+  stop: z.array(text, { error: "expected an array of strings" }).nullish()
+    .describe("the answer ends after the first of these, and keeps it"),
+  truncate: usize.nullish().describe("read only the last tokens of the prompt, so many"),
+  watermark: flag.nullish().describe("refused if true"),
+  details: flag.nullish().describe("tell of every token (default: false)"),
+  decoder_input_details: flag.nullish().describe("tell of the prompt's tokens; not in a stream"),
+  seed: u64.nullish().describe("the same seed gives the same answer (default: a random one)"),
+  top_n_tokens: u32.nullish().describe("alternatives to tell of at each place (default: 0)"),
+  grammar: z.unknown().optional().describe("refused"),
+  adapter_id: text.nullish().describe("refused"),
 }, { error: "expected an object" });
 
-const generateRequest = z.object({
-  inputs: text,
-  parameters: parameters.nullish(),
-  stream: flag.nullish(),
+export const tgiRequest = z.object({
+  inputs: text.describe("the prompt"),
+  parameters: tgiParameters.nullish()
+    .describe("without it, the answer is drawn; with it, only if a field asks for it"),
+  stream: flag.nullish().describe("on POST / only: events in place of a whole answer"),
 }, { error: "expected an object" });
 
-export type GenerateParameters = z.output<typeof parameters>;
-export type TgiRequest = z.output<typeof generateRequest>;
+export type GenerateParameters = z.output<typeof tgiParameters>;
+export type TgiRequest = z.output<typeof tgiRequest>;
 
 /** @throws {ApiError} 422 naming the first field that is missing or has the wrong type */
 export function parseTgiRequest(json: unknown): TgiRequest {
-  const { data, error } = generateRequest.safeParse(json);
+  const { data, error } = tgiRequest.safeParse(json);
   if (data) return data;
   const { path, message } = error.issues[0]!;
   const field = path.join(".");

@@ -7,6 +7,7 @@
 import { GREEDY, type Sampling } from "../model/engine.ts";
 import type { TextRequest } from "../model/text_generation.ts";
 import { validationError } from "./errors.ts";
+import { COLDEST, randomSeed, readSeed } from "./sampling_values.ts";
 import type { Limits, ReadyModel } from "./service.ts";
 import type { GenerateParameters, TgiRequest } from "./tgi_schema.ts";
 
@@ -29,12 +30,6 @@ export interface JobOptions {
   /** What `return_full_text` is where the request leaves it open. */
   fullText: boolean;
 }
-
-/** The engine's seeds are the integers a double holds exactly; others are reduced modulo this. */
-const SEEDS = 2n ** 53n;
-
-/** Colder is the same as this: dividing logits by much less would overflow a float32. */
-const COLDEST = 1e-6;
 
 /** @throws {ApiError} 422, TGI's first complaint about the request */
 export function validate({ inputs, parameters }: TgiRequest, options: JobOptions): TgiJob {
@@ -63,11 +58,6 @@ export function validate({ inputs, parameters }: TgiRequest, options: JobOptions
     details: Boolean(given.details || given.decoder_input_details),
     seed: sampling.temperature === 0 ? null : sampling.seed,
   };
-}
-
-export function randomSeed(): number {
-  const [bits] = crypto.getRandomValues(new BigUint64Array(1));
-  return Number(bits! % SEEDS);
 }
 
 function refuse(wrong: boolean, message: string): void {
@@ -181,6 +171,6 @@ function readSampling(given: GenerateParameters, vocabSize: number): Sampling {
     repetitionPenalty: given.repetition_penalty ?? 1,
     frequencyPenalty: given.frequency_penalty ?? 0,
     frequencyScope: "context",
-    seed: given.seed == null ? randomSeed() : Number(BigInt(given.seed) % SEEDS),
+    seed: given.seed == null ? randomSeed() : readSeed(given.seed),
   };
 }

@@ -9,6 +9,8 @@ import { logSoftmax, softmax } from "./reference.ts";
 
 /** Names and meanings as in Hugging Face's generation config; an absent field is switched off. */
 export interface SamplingParams {
+  /** Added to the logits of single ids before anything else (Hugging Face's sequence bias). */
+  logit_bias?: Record<number, number>;
   repetition_penalty?: number;
   /** Times the number of generated occurrences, or the share of the context (TGI); see scope. */
   frequency_penalty?: number;
@@ -43,7 +45,8 @@ export function processLogits(
   generated: number[] = [],
 ): Processed {
   const { temperature = 1, top_k = 0, top_p = 1, min_p = 0, typical_p = 1 } = params;
-  let scores = penalise(Float64Array.from(logits), params, context, generated);
+  const biased = Float64Array.from(logits, (logit, id) => logit + (params.logit_bias?.[id] ?? 0));
+  let scores = penalise(biased, params, context, generated);
   if (temperature === 0) {
     const best = scores.reduce((best, score, id) => score > scores[best]! ? id : best, 0);
     return { kept: new Map([[best, 1]]), logprobs: logSoftmax(scores) };

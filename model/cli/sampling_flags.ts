@@ -79,6 +79,7 @@ export function readSampling(args: Arguments): Sampling {
     repetitionPenalty: between("repetition-penalty", 0.01, 100) ?? preset.repetitionPenalty,
     frequencyPenalty: between("frequency-penalty", -2, 2) ?? preset.frequencyPenalty,
     frequencyScope: preset.frequencyScope,
+    logitBias: preset.logitBias,
     presencePenalty: between("presence-penalty", -2, 2) ?? preset.presencePenalty,
     seed: args.whole("seed", 0, Number.MAX_SAFE_INTEGER) ?? Math.floor(Math.random() * 2 ** 53),
   };

@@ -18,6 +18,7 @@ const NEUTRAL: Penalties = {
   wholeContext: false,
   presence: 0,
   temperature: 1,
+  biased: false,
 };
 
 /** One entry of `parts`, in the order of its words. */
@@ -30,8 +31,13 @@ interface Part {
   invalid: number;
 }
 
-/** Runs the kernel; `counts` are (slots, VOCAB). */
-function run(logits: Float32Array[], counts: number[][], rows: Penalties[]) {
+/** Runs the kernel; `counts` and `biases` are (slots, VOCAB). */
+function run(
+  logits: Float32Array[],
+  counts: number[][],
+  rows: Penalties[],
+  biases: number[][] = counts.map(() => new Array<number>(VOCAB).fill(NaN)),
+) {
   const out = { scores: [] as Float32Array[], parts: [] as Part[][] };
   return withGpu(async (gpu) => {
     const parameters = new DataView(new ArrayBuffer(rows.length * PENALTIES_BYTES));
@@ -42,6 +48,7 @@ function run(logits: Float32Array[], counts: number[][], rows: Penalties[]) {
       rows: storageFrom(gpu, "rows", parameters),
       logits: storageFrom(gpu, "logits", Float32Array.from(logits.flatMap((row) => [...row]))),
       counts: storageFrom(gpu, "counts", Uint32Array.from(counts.flat())),
+      biases: storageFrom(gpu, "biases", Float32Array.from(biases.flat())),
       scores,
       parts,
     });
@@ -98,6 +105,39 @@ Deno.test("penalize: repetition first, then frequency and presence, by what was 
     [4, 3.25, 2, -7.25, -4, 0.5],
     [2, 2, 2, -6, -6, -1.5],
   ]);
+});
+
+Deno.test("penalize: a row's biases come first, and only where it asks for them", async () => {
+  const counts = [0, 1].map(() => new Array<number>(VOCAB).fill(0));
+  const biases = [0, 1].map(() => new Array<number>(VOCAB).fill(0));
+  counts[1]![1] = 2;
+  biases[1]!.splice(0, 3, -100, 4, 0.5);
+  biases[1]![2400] = 100;
+  const logits = new Float32Array(VOCAB).fill(-2);
+  logits[3] = -Infinity;
+  biases[1]![3] = 100;
+  const rows = [
+    { ...NEUTRAL, slot: 1 },
+    { ...NEUTRAL, slot: 1, biased: true },
+    { ...NEUTRAL, slot: 1, biased: true, repetition: 2, frequency: 0.25, presence: 1 },
+    { ...NEUTRAL, slot: 0, biased: true },
+  ];
+  const { scores, parts } = await run(rows.map(() => logits), counts, rows, biases);
+  assert.deepEqual(scores.map((row) => [0, 1, 2, 3, 4, 2400].map((id) => row[id])), [
+    [-2, -2, -2, -Infinity, -2, -2],
+    [-102, 2, -1.5, -Infinity, -2, 98],
+    // The bias makes the logit positive, so the penalty divides it: 2 / 2 - 2 * 0.25 - 1.
+    [-102, -0.5, -1.5, -Infinity, -2, 98],
+    [-2, -2, -2, -Infinity, -2, -2],
+  ]);
+  assert.deepEqual(parts.map(([first, second]) => [first!.best, second!.best]), [
+    [0, 2048],
+    [1, 2400],
+    [1, 2400],
+    [0, 2048],
+  ]);
+  // The sums of the untouched logits know nothing of it.
+  for (const [, second] of parts) assert.deepEqual([second!.largest, second!.sum], [-2, 452]);
 });
 
 Deno.test("penalize: each chunk's softmax sums, and its best token, the lowest id of equals", async () => {

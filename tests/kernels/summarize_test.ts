@@ -29,6 +29,7 @@ Deno.test("summarize: chunks of a row put together, and its truncation reset", (
         wholeContext: false,
         presence: 0,
         temperature,
+        biased: false,
       });
     }
     const parts = [

@@ -6,6 +6,7 @@ import {
   type EngineErrorCode,
   type GenerateRequest,
   type TokenEvent,
+  type TokenLogprob,
 } from "../../model/engine.ts";
 import { type LocalEngineOptions, startLocalEngine } from "../../model/local_engine.ts";
 import { committedGolden } from "../golden.ts";
@@ -17,6 +18,7 @@ export type GeneratedToken = Extract<TokenEvent, { type: "token" }>;
 
 export interface Answer {
   prompt: (number | null)[] | undefined;
+  promptTop: TokenLogprob[][] | undefined;
   tokens: GeneratedToken[];
   ids: number[];
 }
@@ -48,16 +50,18 @@ export async function answer(
 ): Promise<Answer> {
   const tokens: GeneratedToken[] = [];
   let prompt: Answer["prompt"];
+  let promptTop: Answer["promptTop"];
   for await (const event of engine.generate(request(changes), signal)) {
     if (event.type === "token") tokens.push(event);
     else {
       assert.equal(tokens.length, 0, "the prompt's log-probabilities come first");
       prompt = event.logprobs;
+      promptTop = event.top;
     }
   }
   tokens.slice(0, -1).forEach(({ finish }) => assert.equal(finish, undefined));
   assert.notEqual(tokens.at(-1)!.finish, undefined);
-  return { prompt, tokens, ids: tokens.map(({ id }) => id) };
+  return { prompt, promptTop, tokens, ids: tokens.map(({ id }) => id) };
 }
 
 /** Asserts that `promise` rejects with an EngineError of that code; its message. */

@@ -153,7 +153,8 @@ export class FakeEngine implements Engine {
     try {
       if (request.promptLogprobs) {
         const logprobs = request.prompt.map((_, i) => i === 0 ? null : -i / 4);
-        yield { type: "prompt", logprobs };
+        const top = request.prompt.map((id, i) => i === 0 ? [] : this.#top(request, id, -i / 4));
+        yield { type: "prompt", logprobs, top };
       }
       for (let index = 0;; index++) {
         await pause(this.delay, stops);
@@ -219,22 +220,25 @@ export class FakeEngine implements Engine {
     const token: ScriptedToken = typeof scripted === "number" ? { id: scripted } : scripted;
     const logprob = token.logprob ?? -0.5;
     const processedLogprob = token.processedLogprob ?? logprob;
-    const top = (best: number) =>
-      Array.from({ length: request.topTokens }, (_, i) => ({
-        id: (token.id + i) % this.info.vocabSize,
-        logprob: best - i,
-      }));
     const event: TokenEvent & { type: "token" } = {
       type: "token",
       id: token.id,
       logprob,
       processedLogprob,
-      top: token.top ?? top(logprob),
-      processedTop: token.processedTop ?? top(processedLogprob),
+      top: token.top ?? this.#top(request, token.id, logprob),
+      processedTop: token.processedTop ?? this.#top(request, token.id, processedLogprob),
     };
     if (request.stopTokens.includes(token.id)) event.finish = "stop_token";
     else if (index + 1 === request.maxNewTokens) event.finish = "length";
     return event;
+  }
+
+  #top({ topTokens }: GenerateRequest, id: number, best: number): TokenLogprob[] {
+    const { vocabSize } = this.info;
+    return Array.from(
+      { length: topTokens },
+      (_, i) => ({ id: (id + i) % vocabSize, logprob: best - i }),
+    );
   }
 }
 

@@ -60,7 +60,15 @@ Deno.test("fake: alternatives and prompt log-probabilities when asked for", asyn
   const engine = new FakeEngine({ script: [{ id: 5, logprob: -1, processedLogprob: -2 }] });
   const changes = { topTokens: 2, promptLogprobs: true, maxNewTokens: 1 };
   const [prompt, token] = await collect(engine, changes);
-  assert.deepEqual(prompt, { type: "prompt", logprobs: [null, -0.25, -0.5] });
+  assert.deepEqual(prompt, {
+    type: "prompt",
+    logprobs: [null, -0.25, -0.5],
+    top: [
+      [],
+      [{ id: 2, logprob: -0.25 }, { id: 3, logprob: -1.25 }],
+      [{ id: 3, logprob: -0.5 }, { id: 4, logprob: -1.5 }],
+    ],
+  });
   assert.deepEqual(token, {
     type: "token",
     id: 5,

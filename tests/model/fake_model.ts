@@ -50,7 +50,7 @@ export function expectedEvents(request: GenerateRequest): TokenEvent[] {
     const logprobs = prompt.map((token, i) =>
       i === 0 ? null : forcedLogprob(prompt.slice(0, i), token)
     );
-    events.push({ type: "prompt", logprobs });
+    events.push({ type: "prompt", logprobs, top: prompt.map(() => []) });
   }
   const tokens = [...prompt];
   for (let n = 1; n <= maxNewTokens; n++) {

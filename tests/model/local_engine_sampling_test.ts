@@ -4,7 +4,7 @@ import { type Engine, GREEDY, type Sampling, type TokenLogprob } from "../../mod
 import { committedGolden, loadGolden } from "../golden.ts";
 import { loadReference, logSoftmax, type Reference } from "../reference.ts";
 import type { Processed } from "../reference_sampling.ts";
-import { type Answer, answer, withEngine } from "./engine_rig.ts";
+import { type Answer, answer, refused, withEngine } from "./engine_rig.ts";
 import { expected } from "./sampling.ts";
 
 const MODEL = committedGolden("q4-g128-act");
@@ -29,6 +29,15 @@ const SAMPLINGS: Record<string, Partial<Sampling>> = {
     presencePenalty: 0.5,
     frequencyScope: "output",
   },
+  "biases, with every penalty": {
+    temperature: 6,
+    topP: 0.95,
+    logitBias: [[0, 12.5], [3, -100], [40, 9], [41, -0.25]],
+    frequencyPenalty: 1.5,
+    presencePenalty: 0.5,
+    repetitionPenalty: 1.3,
+  },
+  "greedy with biases": { logitBias: [[40, 9], [41, 8.5], [17, -100]], repetitionPenalty: 1.5 },
   "a frequency penalty of the whole context": {
     temperature: 6,
     topP: 0.95,
@@ -138,6 +147,33 @@ Deno.test("engine: a seed repeats its answer after a restart", async () => {
   }
   assert.deepEqual(answers[0], answers[1]);
 });
+
+Deno.test("engine: a biased token always comes or never, and the next request knows no bias", () =>
+  withEngine({ model: MODEL }, async (engine) => {
+    const request = { prompt: PROMPT, maxNewTokens: 12, sampling: { ...HOT, seed: 3 } };
+    const plain = await answer(engine, request);
+    const wanted = { ...HOT, logitBias: [[5, 100]] } satisfies Sampling;
+    const always = await answer(engine, { ...request, sampling: wanted });
+    assert.deepEqual(always.ids, new Array(12).fill(5));
+    assert(always.tokens[0]!.logprob < -1, "the raw probability knows no bias");
+    assert(always.tokens.every(({ processedLogprob }) => processedLogprob > -1e-6));
+    const banned = plain.ids.map((id) => [id, -100] as const);
+    const without = await answer(engine, {
+      ...request,
+      sampling: { ...request.sampling, logitBias: banned },
+    });
+    assert.deepEqual(without.ids.filter((id) => plain.ids.includes(id)), []);
+    assert.deepEqual(await answer(engine, request), plain);
+  }));
+
+Deno.test("engine: a bias that is no number, or of no token, is refused", () =>
+  withEngine({ model: MODEL }, async (engine) => {
+    for (const bias of [[1e6, 1], [-1, 1], [0.5, 1], [3, NaN], [3, Infinity]] as const) {
+      const sampling = { ...GREEDY, logitBias: [bias] };
+      const message = await refused(answer(engine, { prompt: PROMPT, sampling }), "invalid");
+      assert.match(message, /^Biases are finite, for ids below \d+: /);
+    }
+  }));
 
 Deno.test("engine: what one request generated is not counted against the next", () =>
   withEngine({ model: MODEL }, async (engine) => {

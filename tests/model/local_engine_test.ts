@@ -77,14 +77,24 @@ Deno.test("engine: a prompt that fills the context is answered like the referenc
   }
 });
 
-Deno.test("engine: each prompt token's log-probability is the reference's", async () => {
+Deno.test("engine: each prompt token's log-probabilities are the reference's", async () => {
   const model = committedGolden("q4-g128-act");
   const { ids } = loadGolden(model).prompts[2]!;
   await withEngine({ model }, async (engine) => {
-    const { prompt } = await answer(engine, { prompt: ids, promptLogprobs: true });
+    const request = { prompt: ids, promptLogprobs: true, topTokens: 3 };
+    const { prompt, promptTop } = await answer(engine, request);
+    assert.deepEqual([prompt![0], promptTop![0]], [null, []]);
+    assert.equal(promptTop!.length, ids.length);
     const logits = (await loadReference(model)).forward(ids.slice(0, -1));
     logits.forEach((row, i) => {
-      const expected = logSoftmax(row)[ids[i + 1]!]!;
+      const logprobs = logSoftmax(row);
+      const expected = logprobs[ids[i + 1]!]!;
+      const best = [...logprobs].sort((a, b) => b - a);
+      assert.equal(promptTop![i + 1]!.length, 3);
+      promptTop![i + 1]!.forEach(({ id, logprob }, rank) => {
+        assert(Math.abs(logprob - logprobs[id]!) <= TOLERANCE, `${logprob}, ${logprobs[id]}`);
+        assert(Math.abs(logprob - best[rank]!) <= TOLERANCE, `${logprob}, ${best[rank]}`);
+      });
       const found = prompt![i + 1]!;
       assert(
         Math.abs(found - expected) <= TOLERANCE,

@@ -65,7 +65,7 @@ Deno.test("a step without samples computes its rows and returns nothing", () =>
     model.kv.grow(0, 8);
     const { ids } = golden.prompts[1]!;
     const rows = ids.map((token, position) => ({ token, position, slot: 0 }));
-    const starts = [{ slot: 0, prompt: ids }];
+    const starts = [{ slot: 0, prompt: ids, logitBias: [] }];
     assert.deepEqual(await runner.step({ rows, picks: [], samples: [], starts }), []);
     assert.equal(runner.rows, ids.length);
   }));

@@ -95,6 +95,7 @@ export function expected(
     frequency_penalty: s.frequencyPenalty,
     frequency_scope: s.frequencyScope,
     presence_penalty: s.presencePenalty,
+    logit_bias: Object.fromEntries(s.logitBias),
     temperature: s.temperature,
     top_k: s.topK,
     top_p: s.topP,

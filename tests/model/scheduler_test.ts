@@ -1,6 +1,6 @@
 /** The scheduler with a fake model: what is computed when, and what each request hears. */
 import assert from "node:assert/strict";
-import { GREEDY, type TokenEvent } from "../../model/engine.ts";
+import { GREEDY, type LogitBias, type TokenEvent } from "../../model/engine.ts";
 import type { Plan } from "../../model/scheduler.ts";
 import { expectedEvents, FakeModel, POISON, request } from "./fake_model.ts";
 
@@ -34,7 +34,7 @@ Deno.test("scheduler: log-probabilities of the prompt take steps of maxPicks row
   const single = request({ prompt: [5], promptLogprobs: true });
   model.scheduler.add(2, single);
   model.finish();
-  assert.deepEqual(model.heard.get(2)![0], { type: "prompt", logprobs: [null] });
+  assert.deepEqual(model.heard.get(2)![0], { type: "prompt", logprobs: [null], top: [[]] });
 });
 
 Deno.test("scheduler: a step's rows stay within maxRows where maxPicks is larger", () => {
@@ -47,7 +47,8 @@ Deno.test("scheduler: a step's rows stay within maxRows where maxPicks is larger
 
 Deno.test("scheduler: each sample says which draw of which context it is", () => {
   const model = new FakeModel(LIMITS, 100);
-  const sampling = { ...GREEDY, temperature: 0.5, seed: 9 };
+  const logitBias: LogitBias[] = [[7, -1]];
+  const sampling = { ...GREEDY, temperature: 0.5, seed: 9, logitBias };
   const wanted = request({ prompt: [4, 5], sampling, topTokens: 2, promptLogprobs: true });
   model.scheduler.add(1, { ...wanted, maxNewTokens: 2 });
   const plans: Plan[] = [];
@@ -55,11 +56,14 @@ Deno.test("scheduler: each sample says which draw of which context it is", () =>
     plans.push(plan);
     model.scheduler.accept(model.compute(plan));
   }
-  assert.deepEqual(plans.map(({ starts }) => starts), [[{ slot: 0, prompt: [4, 5] }], []]);
+  assert.deepEqual(plans.map(({ starts }) => starts), [
+    [{ slot: 0, prompt: [4, 5], logitBias }],
+    [],
+  ]);
   const row = { slot: 0, sampling };
   assert.deepEqual(plans.map(({ samples }) => samples), [
     [
-      { ...row, drawIndex: 0, contextLength: 2, topTokens: 0, forced: 5 },
+      { ...row, drawIndex: 0, contextLength: 2, topTokens: 2, forced: 5 },
       { ...row, drawIndex: 0, contextLength: 2, topTokens: 2 },
     ],
     [{ ...row, drawIndex: 1, contextLength: 3, topTokens: 2 }],

@@ -198,9 +198,25 @@ Deno.test("log-probabilities and alternatives come with their text", async () =>
   assert.deepEqual(prompt, [{
     type: "prompt",
     tokens: [
-      { id: 207, text: "\ufffd", logprob: null },
-      { id: 181, text: "\ufffd", logprob: -0.25 },
-      { id: 45, text: "!", logprob: -0.5 },
+      { id: 207, text: "\ufffd", logprob: null, top: [] },
+      {
+        id: 181,
+        text: "\ufffd",
+        logprob: -0.25,
+        top: [
+          { id: 181, logprob: -0.25, text: "\ufffd", special: false },
+          { id: 182, logprob: -1.25, text: "\ufffd", special: false },
+        ],
+      },
+      {
+        id: 45,
+        text: "!",
+        logprob: -0.5,
+        top: [
+          { id: 45, logprob: -0.5, text: "!", special: false },
+          { id: 46, logprob: -1.5, text: '"', special: false },
+        ],
+      },
     ],
   }]);
 });

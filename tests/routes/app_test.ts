@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { EngineError } from "../../model/engine.ts";
 import { ids, jsonPost, testApp, until, withServer } from "./helpers.ts";
+import { head as headOf, raw } from "./raw.ts";
 
 const ROUTES = ["/", "/generate", "/generate_stream"];
 const JSON_TYPE = { "content-type": "application/json" };
@@ -269,29 +270,8 @@ Deno.test("no bytes give a 5xx", async () => {
   }));
 });
 
-/** Sends the parts over a raw connection and returns all that comes back until it is closed. */
-async function raw(port: number, parts: string[], leave = false): Promise<string> {
-  using connection = await Deno.connect({ hostname: "127.0.0.1", port });
-  const encoder = new TextEncoder();
-  try {
-    for (const part of parts) await connection.write(encoder.encode(part));
-    if (leave) return "";
-    await connection.closeWrite();
-  } catch {
-    // The server may have closed its side by now; what it said still counts.
-  }
-  let text = "";
-  const buffer = new Uint8Array(65536);
-  for (;;) {
-    const read = await connection.read(buffer).catch(() => null);
-    if (read === null) return text;
-    text += new TextDecoder().decode(buffer.subarray(0, read));
-  }
-}
-
 function head(lines: string): string {
-  return `POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n` +
-    `Connection: close\r\n${lines}\r\n\r\n`;
+  return headOf("/generate", lines);
 }
 
 Deno.test("raw connections: sizes, chunks, and clients that die in the middle of a body", async () => {

@@ -21,4 +21,6 @@ Deno.test("the banner names the adapter, and says when it is a CPU", () => {
   assert.match(text, / loaded in +12\.3 s\n/);
   const slow = banner("http://x:1", { ...info, adapter: "llvmpipe", software: true });
   assert.match(slow, / adapter +llvmpipe \(software: a CPU /);
+  assert.doesNotMatch(text, /Authorization/);
+  assert.match(banner("http://x:1", info, true), / -H "Authorization: Bearer \$API_KEY" /);
 });

@@ -41,11 +41,12 @@ export interface TestApp {
 export function testApp(
   engineOptions: FakeEngineOptions = {},
   limits: NonNullable<AppOptions["limits"]> = {},
+  access: NonNullable<AppOptions["access"]> = {},
 ): TestApp {
   const engine = new FakeEngine({ script: ids("Bonjour !\n"), ...engineOptions });
   const log: RequestLogLine[] = [];
   const text = Promise.resolve({ tokenizer, stopTokens: [END_OF_TEXT] });
-  const app = createApp({ engine, text, limits, log: (line) => log.push(line) });
+  const app = createApp({ engine, text, limits, access, log: (line) => log.push(line) });
   return {
     engine,
     app,
@@ -82,15 +83,26 @@ export async function withServer(
 /** The data of each event, parsed; fails on an event that has a name. */
 // deno-lint-ignore no-explicit-any
 export async function readEvents(response: Response): Promise<any[]> {
-  const events = [];
+  const data = await Array.fromAsync(dataOf(response));
+  return data.map((text) => JSON.parse(text));
+}
+
+async function* dataOf(response: Response): AsyncGenerator<string> {
   const stream = response.body!
     .pipeThrough(new TextDecoderStream())
     .pipeThrough(new EventSourceParserStream());
   for await (const event of stream) {
     if (event.event !== undefined) throw new Error(`an event is named ${event.event}`);
-    events.push(JSON.parse(event.data));
+    yield event.data;
   }
-  return events;
+}
+
+/** The chunks of a stream as OpenAI has it, and whether its last event is `[DONE]`. */
+// deno-lint-ignore no-explicit-any
+export async function readStream(response: Response): Promise<{ chunks: any[]; done: boolean }> {
+  const data = await Array.fromAsync(dataOf(response));
+  const done = data.at(-1) === "[DONE]";
+  return { chunks: data.slice(0, done ? -1 : undefined).map((text) => JSON.parse(text)), done };
 }
 
 /** Waits until `condition` holds; a test's own time limit ends the wait. */

@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import assert from "node:assert/strict";
 import { jsonPost, readEvents } from "./helpers.ts";
+import { raw, statusOf } from "./raw.ts";
 
 /** The fixture as a running process. */
 class Server implements AsyncDisposable {
@@ -28,7 +29,7 @@ class Server implements AsyncDisposable {
     ]);
   }
 
-  async #collect(stream: ReadableStream<Uint8Array>, add: (text: string) => void) {
+  async #collect(stream: ReadableStream<Uint8Array<ArrayBuffer>>, add: (text: string) => void) {
     for await (const text of stream.pipeThrough(new TextDecoderStream())) {
       add(text);
       this.#heard();
@@ -224,4 +225,32 @@ Deno.test("a host that is not this machine gives one sentence", async () => {
   await using server = new Server("--port", "0", "--host", "192.0.2.1");
   assert.equal(await server.exit(), 1);
   assert.match(server.stderr, /^Cannot listen on 192\.0\.2\.1, port 0: .*--host\.\n$/);
+});
+
+Deno.test("keys are asked for, and stand in no output", async () => {
+  const [server, url] = await readyServer("--api-key", "s3cret-1", "--api-key=s3cret-2");
+  await using _ = server;
+  assert.equal((await fetch(`${url}/health`)).status, 200);
+  for (const [authorization, status] of [["", 401], ["Bearer s3cret-2", 200]] as const) {
+    const response = await fetch(`${url}/info`, { headers: { authorization } });
+    assert.equal(response.status, status);
+    await response.body?.cancel();
+  }
+  assert.match(server.stderr, /Bearer \$API_KEY/);
+  server.signal("SIGTERM");
+  assert.equal(await server.exit(), 0);
+  assert.doesNotMatch(server.stdout + server.stderr, /s3cret/);
+});
+
+Deno.test("on loopback without a key, a foreign Host is refused; another one can be allowed", async () => {
+  const [server, url] = await readyServer("--allowed-host", "claire.example");
+  await using _ = server;
+  const port = Number(new URL(url).port);
+  const cases = { "evil.example": 403, "claire.example:80": 200, [`localhost:${port}`]: 200 };
+  for (const [host, status] of Object.entries(cases)) {
+    const answer = await raw(port, [
+      `GET /info HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
+    ]);
+    assert.equal(statusOf(answer), status, host);
+  }
 });

@@ -8,6 +8,9 @@ const DEFAULTS = {
   "host": "127.0.0.1",
   "port": 8080,
   "queue": 128,
+  "api-key": [],
+  "cors-origin": [],
+  "allowed-host": [],
   "gpu-memory": undefined,
   "max-binding": undefined,
   "drain-seconds": 30,
@@ -20,6 +23,9 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     HOST: "::1",
     PORT: "9000",
     QUEUE_LIMIT: "7",
+    API_KEYS: "one, two",
+    CORS_ORIGINS: "https://app.example,http://localhost:3000",
+    ALLOWED_HOSTS: "claire.example",
     GPU_MEMORY: "2GiB",
     MAX_BINDING_BYTES: "1048576",
     DRAIN_SECONDS: "0",
@@ -29,6 +35,9 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "host": "::1",
     "port": 9000,
     "queue": 7,
+    "api-key": ["one", "two"],
+    "cors-origin": ["https://app.example", "http://localhost:3000"],
+    "allowed-host": ["claire.example"],
     "gpu-memory": 2147483648,
     "max-binding": 1048576,
     "drain-seconds": 0,
@@ -36,7 +45,12 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
   assert.deepEqual(readSettings([], variables), values);
   const flags = ["--model", "claire", "--host=::1", "--port", "9000", "--queue=7"];
   flags.push("--gpu-memory", "2GiB", "--max-binding", "1048576", "--drain-seconds=0");
+  flags.push("--api-key", "one", "--api-key=two", "--allowed-host", "claire.example");
+  flags.push("--cors-origin", "https://app.example", "--cors-origin", "http://localhost:3000");
   assert.deepEqual(readSettings(flags, {}), values);
+  assert.deepEqual(readSettings(["--api-key", "a"], { API_KEYS: "b" })["api-key"], ["a"]);
+  const origins = ["*", "http://[::1]:3000", "chrome-extension://abcdef", "https://a.example:8443"];
+  assert.deepEqual(readSettings([], { CORS_ORIGINS: origins.join() })["cors-origin"], origins);
   assert.equal(readSettings(["--port", "1"], variables).port, 1);
   assert.equal(readSettings(["--port", "1", "--port", "2"], {}).port, 2);
   assert.deepEqual(readSettings([], { MODEL: "", PORT: "" }), DEFAULTS);
@@ -71,6 +85,18 @@ Deno.test("a wrong setting is one sentence: which, what it should be, what it is
       '--gpu-memory must be a number of bytes or a size such as 2GiB, found "2 potatoes".',
     ],
     [["--host", "a b"], {}, '--host must be a host name or address, found "a b".'],
+    ...["https://a.example/", "https://a.example:443", "a.example", "https://A.example", "null"]
+      .map((origin): [string[], Record<string, string>, string] => [
+        ["--cors-origin", origin],
+        {},
+        "--cors-origin must be an origin as browsers send it, such as https://app.example, or *, " +
+        `found "${origin}".`,
+      ]),
+    [
+      [],
+      { ALLOWED_HOSTS: "a.example,b.example:80" },
+      'ALLOWED_HOSTS must be a host name without a port, found "a.example", "b.example:80".',
+    ],
     [["--port"], {}, "--port needs a value: --port NUMBER."],
     [["--port="], {}, "--port needs a value: --port NUMBER."],
     [["--model", "--port", "1"], {}, "--model needs a value: --model MODEL."],
@@ -83,6 +109,19 @@ Deno.test("a wrong setting is one sentence: which, what it should be, what it is
   ];
   for (const [args, variables, message] of cases) {
     assert.throws(() => readSettings(args, variables), new SettingsError(message));
+  }
+});
+
+Deno.test("no message repeats a key", () => {
+  const expected = "must be visible ASCII characters without a comma, found something else.";
+  const cases: [args: string[], variables: Record<string, string>, source: string][] = [
+    [["--api-key", "clé-secrète"], {}, "--api-key"],
+    [["--api-key", "fine", "--api-key", "a,b"], {}, "--api-key"],
+    [[], { API_KEYS: "fine,not fine" }, "API_KEYS"],
+    [[], { API_KEYS: "fine," }, "API_KEYS"],
+  ];
+  for (const [args, variables, source] of cases) {
+    assert.throws(() => readSettings(args, variables), new SettingsError(`${source} ${expected}`));
   }
 });
 

@@ -183,6 +183,7 @@ Deno.test("a request means to the engine what it means to TGI's sampler", async 
     frequencyPenalty: 0,
     frequencyScope: "context",
     presencePenalty: 0,
+    logitBias: [],
   };
   const cases: [parameters: unknown, sampling: Record<string, unknown>][] = [
     [{}, {}],

@@ -1,0 +1,200 @@
+/**
+ * OpenAI's routes: `/v1/completions`, `/v1/chat/completions` and `/v1/models`.
+ *
+ * Knows the order of the work (read, check, generate, shape), choices and usage. Knows no field and
+ * no rule by itself: those are in the other `openai_` files.
+ */
+import { Hono } from "hono";
+import type { z } from "zod";
+import { type Body, readBody, type RouteContext, streamResponse } from "./generation.ts";
+import { answerParts, type ChoiceRequest } from "./openai_answer.ts";
+import { chatJob } from "./openai_chat.ts";
+import { completionJob } from "./openai_completion.ts";
+import { OpenAiError, openAiIssue } from "./openai_errors.ts";
+import { type Job, type JobOptions, nthChoice } from "./openai_job.ts";
+import { chatRequest, completionRequest } from "./openai_schema.ts";
+import {
+  CHAT,
+  type ChoicePart,
+  COMPLETION,
+  envelope,
+  modelShape,
+  type Shapes,
+} from "./openai_shapes.ts";
+import type { RouteEnv } from "./request_log.ts";
+import { type ReadyModel, readyModel, type Service } from "./service.ts";
+
+/** One of the two routes that generate. */
+interface Api<Schema extends z.ZodType> {
+  schema: Schema;
+  job: (request: z.output<Schema>, options: JobOptions) => Job;
+  shapes: Shapes;
+}
+
+const completions = { schema: completionRequest, job: completionJob, shapes: COMPLETION };
+const chat = { schema: chatRequest, job: chatJob, shapes: CHAT };
+
+export function openAiRoutes(service: Service): Hono<RouteEnv> {
+  const app = new Hono<RouteEnv>();
+  const started = Math.floor(Date.now() / 1000);
+
+  app.post("/v1/completions", async (c) => {
+    return await answerCompletion(c, service, await readBody(c, service));
+  });
+  app.post("/v1/chat/completions", async (c) => {
+    return await answerChat(c, service, await readBody(c, service));
+  });
+
+  app.get("/v1/models", async (c) => {
+    const { info } = await readyModel(service);
+    return c.json({ object: "list", data: [modelShape(info, started)] });
+  });
+  // A model's name may have slashes.
+  app.get("/v1/models/:model{.+}", async (c) => {
+    const { info } = await readyModel(service);
+    const name = c.req.param("model");
+    if (name === info.model) return c.json(modelShape(info, started));
+    throw new OpenAiError(
+      `The model '${name}' does not exist`,
+      "model",
+      "model_not_found",
+      404,
+    );
+  });
+  return app;
+}
+
+export function answerCompletion(
+  c: RouteContext,
+  service: Service,
+  body: Body,
+): Promise<Response> {
+  return answer(c, service, body, completions);
+}
+
+export function answerChat(c: RouteContext, service: Service, body: Body): Promise<Response> {
+  return answer(c, service, body, chat);
+}
+
+async function answer<Schema extends z.ZodType>(
+  c: RouteContext,
+  service: Service,
+  { model, json }: Body,
+  api: Api<Schema>,
+): Promise<Response> {
+  const { data, error } = api.schema.safeParse(json);
+  if (error) throw openAiIssue(error, json);
+  const job = api.job(data as z.output<Schema>, { model, limits: service.limits });
+  const work: Work = { c, service, model, job, shapes: api.shapes, since: performance.now() };
+  const lengths = job.prompts.map(({ request }) => request.prompt.length);
+  c.get("record").promptTokens = lengths.reduce((a, b) => a + b);
+  return job.stream ? stream(work) : c.json(await whole(work));
+}
+
+/** A request in the course of being answered. */
+interface Work {
+  c: RouteContext;
+  service: Service;
+  model: ReadyModel;
+  job: Job;
+  shapes: Shapes;
+  since: number;
+}
+
+/** A choice that is complete, and how likely it is. */
+interface Choice extends ChoicePart {
+  meanLogprob: number;
+}
+
+async function whole(work: Work) {
+  const { c, job: { prompts, n, bestOf }, shapes, model } = work;
+  const { id, ...rest } = envelope(shapes, model.info);
+  const choices: Choice[] = [];
+  for (const prompt of prompts) {
+    const all: Choice[] = [];
+    while (all.length < bestOf) all.push(await wholeChoice(work, prompt, all.length));
+    // Sorting is stable: without `best_of` the order is that of their seeds.
+    if (bestOf > n) all.sort((a, b) => b.meanLogprob - a.meanLogprob);
+    choices.push(...all.slice(0, n));
+  }
+  return {
+    id,
+    object: shapes.object,
+    ...rest,
+    choices: choices.map((choice, index) => shapes.choice({ ...choice, index })),
+    usage: usage(c),
+  };
+}
+
+async function wholeChoice(work: Work, prompt: ChoiceRequest, nth: number): Promise<Choice> {
+  const choice: Choice = { index: 0, text: "", tokens: [], tokenizer: undefined, meanLogprob: 0 };
+  let sum = 0;
+  for await (const part of choiceParts(work, prompt, nth, 0, work.c.req.raw.signal, add)) {
+    choice.text += part.text;
+    choice.tokens.push(...part.tokens);
+    choice.tokenizer = part.tokenizer;
+    if (part.finish) choice.finish = part.finish;
+  }
+  return choice;
+
+  function add(generated: number, logprob: number) {
+    sum += logprob;
+    choice.meanLogprob = sum / generated;
+  }
+}
+
+function stream(work: Work): Promise<Response> {
+  return streamResponse(work.c, work.service, {
+    events: (signal) => chunks(work, signal),
+    since: work.since,
+    last: "[DONE]",
+  });
+}
+
+async function* chunks(work: Work, signal: AbortSignal) {
+  const { c, job: { prompts, n, includeUsage }, shapes, model } = work;
+  const { id, ...rest } = envelope(shapes, model.info);
+  const head = { id, object: shapes.chunkObject, ...rest };
+  // Whoever asks for the usage finds the field in every chunk.
+  const none = includeUsage ? { usage: null } : {};
+  for (const [p, prompt] of prompts.entries()) {
+    for (let nth = 0; nth < n; nth++) {
+      let first = true;
+      for await (const part of choiceParts(work, prompt, nth, p * n + nth, signal)) {
+        yield { ...head, choices: [shapes.chunk(part, first)], ...none };
+        first = false;
+      }
+    }
+  }
+  if (includeUsage) yield { ...head, choices: [], usage: usage(c) };
+}
+
+/** The parts of one choice, and the record of what it takes. */
+async function* choiceParts(
+  { c, service, model, job, since }: Work,
+  prompt: ChoiceRequest,
+  nth: number,
+  index: number,
+  signal: AbortSignal,
+  onToken: (generated: number, logprob: number) => void = () => {},
+): AsyncGenerator<ChoicePart> {
+  const record = c.get("record");
+  const request = nthChoice(prompt.request, nth);
+  const tokenizer = job.scored ? model.tokenizer : undefined;
+  const before = record.tokens ?? 0;
+  const parts = answerParts(service, model, { ...prompt, request }, signal, (count, logprob) => {
+    record.tokens = before + count;
+    record.generationMs = performance.now() - since;
+    onToken(count, logprob);
+  });
+  for await (const part of parts) yield { ...part, index, tokenizer };
+}
+
+function usage(c: RouteContext) {
+  const { promptTokens = 0, tokens = 0 } = c.get("record");
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: tokens,
+    total_tokens: promptTokens + tokens,
+  };
+}
