@@ -12,6 +12,7 @@ import { healthRoutes } from "./health.ts";
 import { invocationRoutes } from "./invocations.ts";
 import { openAiRoutes } from "./openai.ts";
 import { openAiErrors } from "./openai_errors.ts";
+import { pageRoutes } from "./page.ts";
 import { noteError, requestLog, type RouteEnv } from "./request_log.ts";
 import { LIMITS, type Service } from "./service.ts";
 import { tgiRoutes } from "./tgi.ts";
@@ -31,6 +32,7 @@ export function createApp({ engine, text, limits, log = () => {} }: AppOptions):
   // Before whatever may refuse a request, so that it does so in the shape of the route's API.
   app.use("/v1/*", withErrors(openAiErrors));
   for (const path of DIALOGUE_PATHS) app.use(path, withErrors(plainErrors));
+  app.route("/", pageRoutes());
   app.route("/", healthRoutes(service));
   app.route("/", tgiRoutes(service));
   app.route("/", tokenizeRoutes(service));
