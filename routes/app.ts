@@ -20,6 +20,7 @@ import { invocationRoutes } from "./invocations.ts";
 import { koboldRoutes } from "./kobold.ts";
 import { koboldInfoRoutes } from "./kobold_info.ts";
 import { openAiRoutes } from "./openai.ts";
+import { pageRoutes } from "./page.ts";
 import { noteError, requestLog, type RouteEnv } from "./request_log.ts";
 import { LIMITS, type Service } from "./service.ts";
 import { tgiRoutes } from "./tgi.ts";
@@ -39,6 +40,7 @@ export function createApp(options: AppOptions): Hono<RouteEnv> {
   const app = new Hono<RouteEnv>();
   app.use(requestId(), requestLog(log), securityHeaders);
   app.use(checkHost(access), checkOrigin(access), allowOrigins(access));
+  app.route("/", pageRoutes());
   app.route("/", healthRoutes(service));
   // What is registered from here on needs a key, if there are keys; so does what is no route.
   app.use(requireKey(access.keys));

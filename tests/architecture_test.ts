@@ -73,7 +73,7 @@ function textBreaches({ path, text }: Module, paths: Set<string>): string[] {
   if (lines.length > MAX_LINES) {
     found.push(`${path} has ${lines.length} lines, more than ${MAX_LINES}`);
   }
-  if (path.endsWith(".ts") && path.includes("/") && !text.startsWith("/**")) {
+  if (/\/.*\.[tj]s$/.test(path) && !text.startsWith("/**")) {
     found.push(`${path} does not open with a doc comment`);
   }
   const [words, why] = path.startsWith("gpu/")
@@ -126,7 +126,7 @@ async function follow(entry: string, imports: Map<string, string[]>): Promise<vo
 async function readTree(): Promise<Module[]> {
   const files = ["main.ts"];
   for (const layer of LAYERS.slice(0, -1)) {
-    files.push(...await filesUnder(`${layer}/`, /\.(ts|wgsl)$/));
+    files.push(...await filesUnder(`${layer}/`, /\.(ts|js|css|html|wgsl)$/));
   }
   const imports = new Map<string, string[]>();
   const tree: Module[] = [];

@@ -44,7 +44,14 @@ export const serverOperations: Operation[] = [
     answer: health,
     open: true,
   },
-  { method: "get", path: "/", tag, summary: "The same", answer: health, open: true },
+  {
+    method: "get",
+    path: "/",
+    tag,
+    summary: "The same; a page to try the model with for whoever accepts `text/html`",
+    answer: health,
+    open: true,
+  },
   { method: "get", path: "/ping", tag, summary: "The same", answer: health, open: true },
   { method: "get", path: "/info", tag, summary: "Model, adapter, limits", answer: info },
   {
@@ -60,6 +67,15 @@ export const serverOperations: Operation[] = [
     tag,
     summary: "This document, as a page",
     otherType: "text/html",
+  },
+  {
+    method: "get",
+    path: "/page/{file}",
+    params: { file: "main.js" },
+    tag,
+    summary: "What the page at `/` is made of",
+    otherType: "text/javascript",
+    open: true,
   },
   { method: "get", path: "/docs/style.css", tag, summary: "Its style", otherType: "text/css" },
 ];

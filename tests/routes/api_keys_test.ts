@@ -5,7 +5,7 @@ import { jsonPost, testApp } from "./helpers.ts";
 const KEYS = ["first-key", "s3cr3t+/=~!"];
 
 /** Routes that need no key: what an orchestrator asks, and the page. */
-const OPEN = ["GET /", "GET /health", "GET /ping"];
+const OPEN = ["GET /", "GET /health", "GET /page/:file", "GET /ping"];
 
 Deno.test("every registered route needs a key but health and the page", async () => {
   const { app } = testApp({}, {}, { keys: KEYS });
