@@ -9,6 +9,7 @@ import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import { DECODE_ATTENTION } from "./decode_attention.ts";
 import { decodeMatrix } from "./decode_matrix.ts";
 import { DECODE_VECTORS } from "./decode_vectors.ts";
+import { type Share, shares } from "./decode_shares.ts";
 import { GELU } from "./gelu.ts";
 import { GRID_BARRIER } from "./grid_barrier.ts";
 import code from "./decode_layers.wgsl" with { type: "text" };
@@ -55,21 +56,7 @@ export interface LayersShape {
   kvSize: number;
 }
 
-/** What one workgroup computes; a quad is four outputs, a unit of up eight quads. */
-export interface Share {
-  upFirst: number;
-  upUnits: number;
-  qkvFirst: number;
-  qkvQuads: number;
-  outFirst: number;
-  outQuads: number;
-  /** Its turn when keys and heads are given out. */
-  rank: number;
-}
-
 const HEAD_DIM = 64;
-/** Up to so many keys one run serves: more workgroups at work cost more to put together. */
-const KEYS_PER_RUN = 256;
 /** Storage buffers of one dispatch. */
 const BINDINGS = 12;
 
@@ -110,22 +97,24 @@ ${steps.join("\n")}
 `;
 }
 
-/** Threads that work together; measured on an H200 at Falcon-7B's shapes. */
+/** Threads that work together, measured on an H200 at Falcon-7B's shapes; few in software. */
 function geometry(gpu: Gpu) {
-  const threads = gpu.software ? 256 : 768;
   return {
-    THREADS: threads,
+    THREADS: gpu.software ? 256 : 768,
     WIDTH: gpu.subgroupSize,
     LANES: Math.min(16, gpu.subgroupSize),
     DOWN_LANES: 64,
     DENSE_LANES: 64,
-    ATTENTION: 192,
+    ATTENTION: gpu.software ? 64 : 192,
+    // Up to so many keys one run serves: more workgroups at work cost more to put together.
+    KEYS_PER_RUN: gpu.software ? 64 : 256,
   };
 }
 
-/** Runs of keys that so many workgroups can attend to at once. */
-export function mostRuns({ heads }: { heads: number }, workgroups: number): number {
-  return Math.max(1, Math.floor(workgroups / Math.ceil(heads / 2)));
+/** Runs that a row's keys are cut in, at most: as many as all workgroups attend to at once. */
+export function mostRuns(gpu: Gpu, { heads }: { heads: number }, workgroups: number): number {
+  const atOnce = Math.floor(workgroups / Math.ceil(heads / 2));
+  return Math.max(gpu.software ? 2 : 1, atOnce);
 }
 
 /** Meetings of one dispatch. */
@@ -158,7 +147,7 @@ export function decodeLayers(gpu: Gpu, shape: LayersShape, layers: number, workg
   const all = shares(shape, workgroups);
   const most = (of: (share: Share) => number) => Math.max(1, ...all.map(of));
   const threads = geometry(gpu);
-  const runs = mostRuns(shape, workgroups);
+  const runs = mostRuns(gpu, shape, workgroups);
   const constants = {
     ...threads,
     LAYERS: layers,
@@ -193,7 +182,6 @@ export function decodeLayers(gpu: Gpu, shape: LayersShape, layers: number, workg
     OUT_QUADS: most(({ outQuads }) => outQuads),
     UNITS: Math.ceil(Math.ceil(shape.heads / 2) * runs / workgroups),
     MOST_RUNS: runs,
-    KEYS_PER_RUN,
   };
   return compileKernel(
     gpu,
@@ -202,61 +190,6 @@ export function decodeLayers(gpu: Gpu, shape: LayersShape, layers: number, workg
     (groups: number) => [groups],
   );
 }
-
-/**
- * Who computes what: every workgroup the same number of quads in each phase, or one more. Outputs of
- * up are given out in units, since eight quads make a chunk; those of qkv make up for it.
- */
-export function shares(
-  { hidden, ffn, heads, headDim }: Pick<LayersShape, "hidden" | "ffn" | "heads" | "headDim">,
-  workgroups: number,
-): Share[] {
-  const cut = (total: number, w: number) => Math.floor(w * total / workgroups);
-  const units = ffn / 32;
-  const qkvQuads = (heads + 2) * headDim / 4;
-  const qkvCuts = [0];
-  for (let w = 1; w <= workgroups; w++) {
-    const fair = cut(8 * units + qkvQuads, w) - 8 * cut(units, w);
-    qkvCuts.push(Math.max(qkvCuts[w - 1], Math.min(qkvQuads, fair)));
-  }
-  const all = Array.from({ length: workgroups }, (_, w) => ({
-    upFirst: cut(units, w),
-    upUnits: cut(units, w + 1) - cut(units, w),
-    qkvFirst: qkvCuts[w],
-    qkvQuads: qkvCuts[w + 1] - qkvCuts[w],
-    outFirst: cut(hidden / 4, w),
-    outQuads: cut(hidden / 4, w + 1) - cut(hidden / 4, w),
-    rank: 0,
-  }));
-  // Attention goes first to those who have least of down.
-  all.toSorted((a, b) => a.outQuads - b.outQuads).forEach((share, rank) => share.rank = rank);
-  return all;
-}
-
-/** Shares as the kernel reads them, eight words each. */
-export function packShares(all: readonly Share[]): Uint32Array<ArrayBuffer> {
-  return new Uint32Array(all.flatMap((share) => [
-    share.upFirst,
-    share.upUnits,
-    share.qkvFirst,
-    share.qkvQuads,
-    share.outFirst,
-    share.outQuads,
-    share.rank,
-    0,
-  ]));
-}
-
-/** The share of a workgroup that only comes to the meetings. */
-export const NO_SHARE: Share = {
-  upFirst: 0,
-  upUnits: 0,
-  qkvFirst: 0,
-  qkvQuads: 0,
-  outFirst: 0,
-  outQuads: 0,
-  rank: 0xffffffff,
-};
 
 /** Bytes of what the workgroups exchange, beside x. */
 export function exchangeBytes({ hidden, ffn, heads, headDim }: LayersShape, runs: number) {

@@ -15,10 +15,8 @@
 //      its outputs of dense, the same as of down: x += both
 //   -- meet
 //
-// A matrix: 4 outputs a time by LANES, DOWN_LANES or DENSE_LANES threads; a thread takes the chunks
-// lane, lane + LANES, ... of them, and loads the next one before it multiplies. Weights depend on
-// nothing, so the first ones of a phase are loaded before the meeting that the phase waits for.
-// Attention: eight threads, an octet, share a key; each has eight dimensions of it, for two heads.
+// A matrix: four outputs at a time by LANES, DOWN_LANES or DENSE_LANES threads. Attention: see
+// decode_attention.ts.
 //
 // All weights of the layers lie in one buffer, a layer's parts always in the same places, counted
 // here in 16 bytes: X_AT a matrix, (outputs, inputs * BITS / 128); X_GROUPS its scales and zeros,
@@ -129,27 +127,15 @@ fn wide_row(share: Share, mine: u32) -> u32 {
   return 4u * select(share.qkv_first + mine - up_quads, 8u * share.up_first + mine, mine < up_quads);
 }
 
-fn load_wide(layer: u32, share: Share, mine: u32, lane: u32) -> Loaded {
-  var loaded: Loaded;
-  if (mine < 8u * share.up_units + share.qkv_quads && lane < HIDDEN_CHUNKS) {
-    loaded = load(wide_matrix(layer, share, mine), wide_row(share, mine), lane);
-  }
-  return loaded;
-}
-
-fn widen(layer: u32, share: Share, ahead: Loaded, thread: u32) {
+fn widen(layer: u32, share: Share, thread: u32) {
   let up_quads = 8u * share.up_units;
   let quads = up_quads + share.qkv_quads;
   let lane = thread % LANES;
-  var first = ahead;
   for (var base = 0u; base < quads; base += THREADS / LANES) {
     let mine = base + thread / LANES;
-    if (base > 0u) {
-      first = load_wide(layer, share, mine, lane);
-    }
     var sum = vec4(0.0);
     if (mine < quads) {
-      sum = sums(wide_matrix(layer, share, mine), first, wide_row(share, mine), lane, LANES);
+      sum = sums(wide_matrix(layer, share, mine), wide_row(share, mine), lane, LANES);
     }
     sum = lanes_total(sum);
     if (lane == 0u && mine < quads) {
@@ -175,58 +161,17 @@ fn widen(layer: u32, share: Share, ahead: Loaded, thread: u32) {
   }
 }
 
-// All of ffn into the pool, four loads of a thread at once.
-fn fetch_ffn(thread: u32) {
-  let last = 4u * FFN_CHUNKS + FFN_CHUNKS / 2u - 1u;
-  for (var i = thread; i <= last; i += 4u * THREADS) {
-    let a = ffn[i];
-    let b = ffn[min(i + THREADS, last)];
-    let c = ffn[min(i + 2u * THREADS, last)];
-    let d = ffn[min(i + 3u * THREADS, last)];
-    put_ffn(a, i);
-    put_ffn(b, i + THREADS);
-    put_ffn(c, i + 2u * THREADS);
-    put_ffn(d, i + 3u * THREADS);
-  }
-  workgroupBarrier();
-}
-
-fn put_ffn(words: vec4<u32>, i: u32) {
-  if (i < 4u * FFN_CHUNKS) {
-    pool[i] = words;
-  } else if (i < 4u * FFN_CHUNKS + FFN_CHUNKS / 2u) {
-    let chunk = 2u * (i - 4u * FFN_CHUNKS);
-    pool_scales[chunk] = words.xy;
-    pool_scales[chunk + 1u] = words.zw;
-  }
-}
-
 // Threads that share an output of these matrices, and how many outputs are computed at once.
 struct Team { lanes: u32, count: u32 }
 
-fn load_out(m: Matrix, share: Share, team: Team, thread: u32) -> Loaded {
-  var loaded: Loaded;
-  let mine = thread / team.lanes;
-  if (mine < min(team.count, share.out_quads) && thread % team.lanes < m.chunks) {
-    loaded = load(m, 4u * (share.out_first + mine), thread % team.lanes);
-  }
-  return loaded;
-}
-
 // To the partial sums, one of each subgroup.
-fn narrow(m: Matrix, share: Share, team: Team, ahead: Loaded, thread: u32) {
+fn narrow(m: Matrix, share: Share, team: Team, thread: u32) {
   let lane = thread % team.lanes;
-  var first = ahead;
-  for (var base = 0u; base < share.out_quads; base += team.count) {
-    let mine = base + thread / team.lanes;
-    if (mine >= min(base + team.count, share.out_quads)) {
-      break;
-    }
-    let row = 4u * (share.out_first + mine);
-    if (base > 0u && lane < m.chunks) {
-      first = load(m, row, lane);
-    }
-    let sum = subgroupAdd(sums(m, first, row, lane, team.lanes));
+  if (thread / team.lanes >= team.count) {
+    return;
+  }
+  for (var mine = thread / team.lanes; mine < share.out_quads; mine += team.count) {
+    let sum = subgroupAdd(sums(m, 4u * (share.out_first + mine), lane, team.lanes));
     if (lane % WIDTH == 0u) {
       partials[(mine * team.lanes + lane) / WIDTH] = sum;
     }
@@ -252,16 +197,14 @@ fn main(
   let down_team = Team(DOWN_LANES, (THREADS - ATTENTION) / DOWN_LANES);
   let dense_team = Team(DENSE_LANES, THREADS / DENSE_LANES);
   arrive(workgroup.x, thread);
-  var wide = load_wide(0u, share, thread / LANES, thread % LANES);
   for (var i = 0u; i < LAYERS; i++) {
     let layer = i * LAYER_SIZE;
     norm(layer, thread);
-    widen(layer, share, wide, thread);
-    let down = load_out(down_matrix(layer), share, down_team, thread);
+    widen(layer, share, thread);
     meet(thread, workgroups.x);
 
     fetch_ffn(thread);
-    narrow(down_matrix(layer), share, down_team, down, thread);
+    narrow(down_matrix(layer), share, down_team, thread);
     if (thread >= THREADS - ATTENTION) {
       var slot = 0u;
       for (var unit = share.rank; unit < PAIRS * runs; unit += workgroups.x) {
@@ -269,7 +212,6 @@ fn main(
         slot += 1u;
       }
     }
-    let dense = load_out(dense_matrix(layer), share, dense_team, thread);
     let order = load_two(layer + DENSE_ORDER, thread);
     workgroupBarrier();
     var slot = 0u;
@@ -292,10 +234,7 @@ fn main(
     put_floats(mix0, mix1, thread);
     put_ordered(order, FOR_UP, 0u, thread);
     workgroupBarrier();
-    narrow(dense_matrix(layer), share, dense_team, dense, thread);
-    if (i + 1u < LAYERS) {
-      wide = load_wide(layer + LAYER_SIZE, share, thread / LANES, thread % LANES);
-    }
+    narrow(dense_matrix(layer), share, dense_team, thread);
     workgroupBarrier();
     if (thread < share.out_quads) {
       x[quad] = sum + partials_total(mine, DENSE_LANES / WIDTH);

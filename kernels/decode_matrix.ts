@@ -1,17 +1,18 @@
 /**
  * A quantised matrix streamed past a vector in workgroup memory, as WGSL text of `decode_layers`.
  *
- * Knows the layouts of `gptq_repack` and of chunks (`activation.ts`), and that weights are loaded one
- * chunk before they are needed. It is no kernel and has no bindings.
+ * Knows the layouts of `gptq_repack` and of chunks (`activation.ts`). It is no kernel and has no
+ * bindings.
  */
 
 const OUTPUTS = [0, 1, 2, 3];
 
 /**
- * `load(m, row, chunk)` brings a chunk of outputs row to row + 3; `sums(m, first, row, lane, lanes)`
- * multiplies all chunks lane, lane + lanes, ... of them, of which the first is loaded.
+ * `sums(m, row, lane, lanes)`: outputs row to row + 3 of a matrix, over the chunks lane,
+ * lane + lanes, ... of its input.
  *
- * The text depends on the bits: 8-bit chunks take twice the registers, and registers decide here.
+ * All loads of a chunk come before its arithmetic: they are what takes time. Loading the next chunk
+ * ahead costs more than it hides (LOG.md, 2026-11-25).
  */
 export function decodeMatrix(bits: number): string {
   const wide = bits === 8;
@@ -107,17 +108,11 @@ fn products(m: Matrix, w: Loaded, chunk: u32) -> vec4<f32> {
   );
 }
 
-// Outputs row to row + 3 over the chunks lane, lane + lanes, ...; the first of them is loaded.
-fn sums(m: Matrix, first: Loaded, row: u32, lane: u32, lanes: u32) -> vec4<f32> {
+// Outputs row to row + 3 over the chunks lane, lane + lanes, ...
+fn sums(m: Matrix, row: u32, lane: u32, lanes: u32) -> vec4<f32> {
   var sum = vec4(0.0);
-  var now = first;
   for (var chunk = lane; chunk < m.chunks; chunk += lanes) {
-    var next = now;
-    if (chunk + lanes < m.chunks) {
-      next = load(m, row, chunk + lanes);
-    }
-    sum += products(m, now, chunk);
-    now = next;
+    sum += products(m, load(m, row, chunk), chunk);
   }
   return sum;
 }

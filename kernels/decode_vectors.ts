@@ -1,6 +1,6 @@
 /**
  * Vectors of `decode_layers` on their way to workgroup memory, as WGSL text: sums over all threads,
- * numbers as bytes, the norm.
+ * numbers as bytes, the norm, the fetching of ffn.
  *
  * Knows the layout of chunks (`activation.ts`) and that a thread has at most two quads of a hidden
  * state. It is no kernel and has no bindings.
@@ -119,5 +119,31 @@ fn norm(layer: u32, thread: u32) {
     put_ordered(load_two(layer + QKV_ORDER, thread), FOR_QKV, FOR_QKV_SCALES, thread);
   }
   workgroupBarrier();
+}
+
+// All of ffn into the pool, four loads of a thread at once.
+fn fetch_ffn(thread: u32) {
+  let last = 4u * FFN_CHUNKS + FFN_CHUNKS / 2u - 1u;
+  for (var i = thread; i <= last; i += 4u * THREADS) {
+    let a = ffn[i];
+    let b = ffn[min(i + THREADS, last)];
+    let c = ffn[min(i + 2u * THREADS, last)];
+    let d = ffn[min(i + 3u * THREADS, last)];
+    put_ffn(a, i);
+    put_ffn(b, i + THREADS);
+    put_ffn(c, i + 2u * THREADS);
+    put_ffn(d, i + 3u * THREADS);
+  }
+  workgroupBarrier();
+}
+
+fn put_ffn(words: vec4<u32>, i: u32) {
+  if (i < 4u * FFN_CHUNKS) {
+    pool[i] = words;
+  } else if (i < 4u * FFN_CHUNKS + FFN_CHUNKS / 2u) {
+    let chunk = 2u * (i - 4u * FFN_CHUNKS);
+    pool_scales[chunk] = words.xy;
+    pool_scales[chunk + 1u] = words.zw;
+  }
 }
 `;

@@ -110,8 +110,10 @@ export interface EngineInfo {
   /** The GPU adapter's name, and whether it is a CPU pretending to be one. */
   adapter: string;
   software: boolean;
-  /** "portable" until other paths exist. */
+  /** The way that decoding takes: "portable" or "persistent"; see `path.ts`. */
   path: string;
+  /** Why it is not the persistent one, or how many workgroups that has. */
+  pathReason?: string;
   bits: number;
   groupSize: number;
   actOrder: boolean;

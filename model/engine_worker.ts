@@ -59,7 +59,7 @@ async function fail(error: unknown): Promise<void> {
 
 async function load(options: LoadOptions, counters: Loaded["counters"]): Promise<void> {
   const started = performance.now();
-  const { model: dir, maxBindingBytes, kvBytes } = options;
+  const { model: dir, maxBindingBytes, kvBytes, path } = options;
   try {
     const gpu = opened = await openGpu({
       ...(maxBindingBytes !== undefined && { maxBindingBytes }),
@@ -67,6 +67,7 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
     const model = await Falcon.load(gpu, dir, {
       slots: SLOTS,
       ...(kvBytes !== undefined && { kvBytes }),
+      ...(path !== undefined && { path }),
       onProgress: (done, total) => {
         if (closing) throw new Error("closed while loading");
         post({ type: "progress", done, total });
@@ -182,7 +183,8 @@ function describe(name: string, model: Falcon, gpu: Gpu, loadSeconds: number): E
     model: name,
     adapter: gpu.adapter,
     software: gpu.software,
-    path: "portable",
+    path: model.path.name,
+    pathReason: model.path.reason,
     bits: quantization.bits,
     groupSize: quantization.groupSize,
     actOrder: quantization.actOrder,

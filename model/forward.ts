@@ -102,6 +102,7 @@ export class Forward {
 
   /** Says which rows the next step computes and which of them want logits. */
   upload(rows: readonly Row[], picks: readonly number[]): StepShape {
+    if (rows.length === 1) this.persistent?.prepare();
     return this.state.upload(rows, picks, this.kv.tableWidth);
   }
 

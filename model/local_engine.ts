@@ -89,10 +89,10 @@ class LocalEngine implements Engine {
       event.preventDefault();
       this.#lose(`The GPU worker stopped: ${event.message}`);
     };
-    const { model, kvBytes, maxBindingBytes } = options;
+    const { model, kvBytes, maxBindingBytes, path } = options;
     this.#send({
       type: "load",
-      options: { model, kvBytes, maxBindingBytes },
+      options: { model, kvBytes, maxBindingBytes, path },
       counters: this.#counters,
     });
   }

@@ -4,6 +4,7 @@
  * Knows the messages and the shared counters; knows neither side.
  */
 import type { EngineErrorCode, EngineInfo, GenerateRequest, TokenEvent } from "./engine.ts";
+import type { Path } from "./path.ts";
 
 export interface LoadOptions {
   /** The checkpoint's folder. */
@@ -12,6 +13,8 @@ export interface LoadOptions {
   kvBytes?: number | undefined;
   /** See `GpuOptions`. */
   maxBindingBytes?: number | undefined;
+  /** The way of one-row steps; by default the fastest that works. */
+  path?: Path | undefined;
 }
 
 export type ToWorker =

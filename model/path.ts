@@ -78,7 +78,6 @@ async function prove({ gpu, config, state, kv, forward }: Parts, layers: Persist
       forward.persistent = undefined;
       const expected = await logitsAt(gpu, config, forward, state, position);
       forward.persistent = layers;
-      layers.prepare();
       const found = await logitsAt(gpu, config, forward, state, position);
       const { buffer, offset } = layers.broken;
       const [broken] = new Uint32Array(await readOnce(gpu, buffer, offset + 4)).slice(offset / 4);

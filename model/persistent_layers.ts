@@ -17,10 +17,8 @@ import {
   type LayersShape,
   meetings,
   mostRuns,
-  NO_SHARE,
-  packShares,
-  shares,
 } from "../kernels/decode_layers.ts";
+import { NO_SHARE, packShares, shares } from "../kernels/decode_shares.ts";
 import { MeetingPoint, MOST_WORKGROUPS } from "../kernels/grid_barrier.ts";
 import type { FalconConfig } from "./config.ts";
 import { BLOCK_TOKENS, type KvCache } from "./kv_cache.ts";
@@ -160,7 +158,7 @@ class Rig {
 
   exchange(packed: Uint32Array<ArrayBuffer>, workgroups: number): Exchange {
     const { gpu, shape } = this;
-    const bytes = exchangeBytes(shape, mostRuns(shape, workgroups));
+    const bytes = exchangeBytes(shape, mostRuns(gpu, shape, workgroups));
     return {
       shares: storageFrom(gpu, "shares", packed),
       qkv: storageBuffer(gpu, "qkv exchange", bytes.qkv),

@@ -42,7 +42,7 @@ export class Runner {
       slots,
       logits: state.logits,
     });
-    const readback = await Readback.create(gpu, "sampled", sampler.resultBytes);
+    const readback = await Readback.create(gpu, "sampled", sampler.resultBytes + 4);
     await settle(gpu);
     return new Runner(model, sampler, readback);
   }
@@ -63,9 +63,24 @@ export class Runner {
     gpu.device.queue.submit([this.#commands({ shape, needs })]);
     this.#prepareNext(plan, needs);
     // Waiting also where nothing was sampled keeps a cancelled prompt from running on.
-    const results = await this.readback.read(this.sampler.resultBytes);
+    const results = await this.readback.read(this.sampler.resultBytes + 4);
     this.rows += rows.length;
-    return samples.length > 0 ? this.sampler.parse(results, samples) : [];
+    const sampled = samples.length > 0 ? this.sampler.parse(results, samples) : [];
+    return this.#isBroken(plan, results) ? this.#fallBack(sampled) : sampled;
+  }
+
+  /** Whether the workgroups of the persistent path waited in vain. */
+  #isBroken({ rows }: Plan, results: ArrayBuffer): boolean {
+    if (rows.length > 1 || !this.model.forward.persistent) return false;
+    return new DataView(results).getUint32(this.sampler.resultBytes, true) !== 0;
+  }
+
+  /** From now on by the portable path; what this step computed is nothing. */
+  #fallBack(sampled: SampledRow[]): SampledRow[] {
+    this.model.forward.persistent = undefined;
+    this.#prepared.clear();
+    console.error("The persistent path broke off: its workgroups did not meet. Going on without.");
+    return sampled.map((row) => ({ ...row, invalid: true }));
   }
 
   /** Takes the commands prepared for this work, or encodes them. */
@@ -96,6 +111,10 @@ export class Runner {
     if (shape.picks > 0) this.sampler.encode(pass, shape.picks, 0, needs);
     pass.end();
     if (shape.picks > 0) this.sampler.copyResults(encoder, this.readback);
+    const broken = shape.rows === 1 ? this.model.forward.persistent?.broken : undefined;
+    if (broken) {
+      this.readback.copy(encoder, broken.buffer, broken.offset, 4, this.sampler.resultBytes);
+    }
     return encoder.finish();
   }
 }

@@ -20,7 +20,6 @@ async function lastLogits(gpu: Gpu, model: Falcon, ids: number[], chunk: number,
       .map((token, i) => ({ token, position: start + done + i, slot: 0 }));
     const encoder = gpu.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    model.forward.persistent?.prepare();
     model.forward.encode(pass, model.forward.upload(rows, [rows.length - 1]));
     pass.end();
     gpu.device.queue.submit([encoder.finish()]);
@@ -148,7 +147,6 @@ Deno.test("rows of several sequences share a step", async () => {
     const ends = prompts.map((_, slot) => rows.findLastIndex((row) => row.slot === slot));
     const encoder = gpu.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    model.forward.persistent?.prepare();
     model.forward.encode(pass, model.forward.upload(rows, ends));
     pass.end();
     gpu.device.queue.submit([encoder.finish()]);
