@@ -8,6 +8,7 @@ import { z } from "zod";
 import { FORMATS, MAX_NAME } from "../model/prompt.ts";
 import { validationError } from "./errors.ts";
 import { LIMITS } from "./service.ts";
+import { usage } from "./usage.ts";
 
 /**
  * What a request leaves open. Temperature, top_k, top_p and max_tokens are those of Claire's own
@@ -134,11 +135,6 @@ const turn = z.object({ speaker: z.string(), text: z.string() });
 const format = z.enum(FORMATS);
 const speakers = z.array(z.string())
   .meta({ description: "By first appearance, who answers included." });
-const usage = z.object({
-  prompt_tokens: z.int(),
-  completion_tokens: z.int(),
-  total_tokens: z.int(),
-});
 const finishReason = z.enum(["turn", "turns", "until", "length", "eos"]).meta({
   description:
     "turn: the answer's turn ended; turns: max_turns did; until: that speaker is next; " +

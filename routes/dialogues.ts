@@ -28,8 +28,7 @@ import { readBody, type RouteContext, streamResponse } from "./generation.ts";
 import { readJson } from "./json_body.ts";
 import type { RouteEnv } from "./request_log.ts";
 import type { ReadyModel, Service } from "./service.ts";
-
-export const DIALOGUE_PATHS = ["/v1/dialogues", "/v1/prompts", "/v1/prompts/parse"];
+import { usageOf } from "./usage.ts";
 
 export function dialogueRoutes(service: Service): Hono<RouteEnv> {
   const { limits } = service;
@@ -93,15 +92,14 @@ async function* events(
   const { maxNewTokens } = request;
   const tidyTokens = Math.min(TIDY_TOKENS, maxNewTokens / 2);
   const parser = new TurnParser(built, parsing);
-  let tokens = 0;
   let reason: EndTextEvent["reason"] | undefined;
   let last: TurnEvent[] = [];
   for await (const event of generateText(engine, tokenizer, request, signal)) {
     if (event.type === "end") reason = event.reason;
     if (event.type !== "token") continue;
-    record.tokens = tokens = event.index;
+    record.tokens = event.index;
     // What is out cannot be taken back, so only sentences that may be cut off are held back.
-    parser.tidy = tidy && maxNewTokens - tokens < tidyTokens;
+    parser.tidy = tidy && maxNewTokens - event.index < tidyTokens;
     const turnEvents = parser.push(event.safeText);
     if (parser.finished) {
       // Leave the engine first: a slow reader must not keep the GPU at work.
@@ -112,11 +110,10 @@ async function* events(
   }
   yield* last;
   yield* parser.flush({ complete: reason !== "length" });
-  const { length } = request.prompt;
   yield {
     type: "done",
     finish_reason: parser.finished ?? (reason === "length" ? "length" : "eos"),
-    usage: { prompt_tokens: length, completion_tokens: tokens, total_tokens: length + tokens },
+    usage: usageOf(c),
     prompt: built.prompt,
     seed,
   };

@@ -5,14 +5,14 @@
  * `kobold_answer.ts`.
  */
 import { Hono } from "hono";
-import { type RouteContext, streamResponse } from "./generation.ts";
-import { readJson, readOptionalJson } from "./json_body.ts";
+import { readBody, type RouteContext, streamResponse } from "./generation.ts";
+import { readOptionalJson } from "./json_body.ts";
 import { type KoboldCall, streamedAnswer, wholeAnswers } from "./kobold_answer.ts";
 import { koboldJob } from "./kobold_job.ts";
 import { KoboldRuns } from "./kobold_runs.ts";
 import { koboldGenerate, koboldKey, koboldRefusal, parseKobold } from "./kobold_schema.ts";
 import type { RouteEnv } from "./request_log.ts";
-import { readyModel, type Service } from "./service.ts";
+import type { Service } from "./service.ts";
 
 export function koboldRoutes(service: Service): Hono<RouteEnv> {
   const app = new Hono<RouteEnv>();
@@ -20,8 +20,8 @@ export function koboldRoutes(service: Service): Hono<RouteEnv> {
   const runs = new KoboldRuns();
 
   async function readCall(c: RouteContext): Promise<{ call: KoboldCall; n: number }> {
-    const model = await readyModel(service);
-    const body = parseKobold(koboldGenerate, await readJson(c.req.raw, limits.bodyBytes));
+    const { model, json } = await readBody(c, service);
+    const body = parseKobold(koboldGenerate, json);
     const request = koboldJob(body, model, limits);
     const record = c.get("record");
     record.promptTokens = request.prompt.length;

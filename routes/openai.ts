@@ -23,6 +23,7 @@ import {
 } from "./openai_shapes.ts";
 import type { RouteEnv } from "./request_log.ts";
 import { type ReadyModel, readyModel, type Service } from "./service.ts";
+import { usageOf } from "./usage.ts";
 
 /** One of the two routes that generate. */
 interface Api<Schema extends z.ZodType> {
@@ -122,7 +123,7 @@ async function whole(work: Work) {
     object: shapes.object,
     ...rest,
     choices: choices.map((choice, index) => shapes.choice({ ...choice, index })),
-    usage: usage(c),
+    usage: usageOf(c),
   };
 }
 
@@ -166,7 +167,7 @@ async function* chunks(work: Work, signal: AbortSignal) {
       }
     }
   }
-  if (includeUsage) yield { ...head, choices: [], usage: usage(c) };
+  if (includeUsage) yield { ...head, choices: [], usage: usageOf(c) };
 }
 
 /** The parts of one choice, and the record of what it takes. */
@@ -188,13 +189,4 @@ async function* choiceParts(
     onToken(count, logprob);
   });
   for await (const part of parts) yield { ...part, index, tokenizer };
-}
-
-function usage(c: RouteContext) {
-  const { promptTokens = 0, tokens = 0 } = c.get("record");
-  return {
-    prompt_tokens: promptTokens,
-    completion_tokens: tokens,
-    total_tokens: promptTokens + tokens,
-  };
 }

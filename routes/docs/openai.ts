@@ -6,16 +6,11 @@
  */
 import { z } from "zod";
 import { chatRequest, completionRequest } from "../openai_schema.ts";
+import { usage } from "../usage.ts";
 import type { NamedSchemas, Operation } from "./operation.ts";
 
 const logprob = z.number().nullable();
 const finish = z.enum(["stop", "length"]).nullable();
-
-const usage = z.object({
-  prompt_tokens: z.int(),
-  completion_tokens: z.int(),
-  total_tokens: z.int(),
-});
 
 const head = {
   id: z.string(),

@@ -1,9 +1,10 @@
 /** What Claire's own routes refuse, and that they refuse nothing else. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { DIALOGUE_PATHS } from "../../routes/dialogues.ts";
 import { CALL } from "./dialogue_client.ts";
 import { testApp } from "./helpers.ts";
+
+const PATHS = ["/v1/dialogues", "/v1/prompts", "/v1/prompts/parse"];
 
 const LONG = "x".repeat(200_001);
 
@@ -75,7 +76,7 @@ Deno.test("an answer of the usual length shrinks to the room there is", async ()
 
 Deno.test("errors have one shape under /v1/ as elsewhere on these routes", async () => {
   const { app } = testApp();
-  for (const path of DIALOGUE_PATHS) {
+  for (const path of PATHS) {
     const headers = { "content-type": "application/json" };
     const malformed = await app.request(path, { method: "POST", headers, body: '{"turns"' });
     assert.equal(malformed.status, 400);
@@ -123,7 +124,7 @@ Deno.test("every combination of parameters either runs or is refused in a senten
   );
   const statuses = new Set<number>();
   await fc.assert(
-    fc.asyncProperty(fc.constantFrom(...DIALOGUE_PATHS), anything, async (path, json) => {
+    fc.asyncProperty(fc.constantFrom(...PATHS), anything, async (path, json) => {
       const response = await post(path, json);
       const text = await response.text();
       statuses.add(response.status);

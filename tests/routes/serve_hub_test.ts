@@ -4,60 +4,21 @@ import { fileURLToPath } from "node:url";
 import { commitOf, REPO } from "../model/hub/mock_hub.ts";
 import { type Place, repository, withHub } from "../model/hub/repositories.ts";
 import { jsonPost } from "./helpers.ts";
+import { ServerProcess } from "./server_process.ts";
 
 const MAIN = fileURLToPath(new URL("../../main.ts", import.meta.url));
 const branches = { main: await repository(), "gptq-8bit/x": await repository({ bits: 8 }) };
 
-/** A server as a process; what it says on standard error is collected. */
-class Server implements AsyncDisposable {
-  said = "";
-  readonly #process: Deno.ChildProcess;
-  readonly #reading: Promise<void>;
-  #heard = () => {};
-
-  constructor({ variables }: Place, args: string[], env: Record<string, string> = {}) {
-    this.#process = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", MAIN, "serve", "--port", "0", ...args],
-      env: { ...variables, NO_COLOR: "1", MODEL: "", ...env },
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    }).spawn();
-    this.#reading = this.#read();
-  }
-
-  async #read(): Promise<void> {
-    for await (const text of this.#process.stderr.pipeThrough(new TextDecoderStream())) {
-      this.said += text;
-      this.#heard();
-    }
-    this.said += "\nended\n";
-    this.#heard();
-  }
-
-  async says(pattern: RegExp): Promise<RegExpExecArray> {
-    for (;;) {
-      const match = pattern.exec(this.said);
-      if (match) return match;
-      assert.doesNotMatch(this.said, /\nended\n$/);
-      await new Promise<void>((resolve) => this.#heard = resolve);
-    }
-  }
-
-  async exit(): Promise<number> {
-    const { code } = await this.#process.status;
-    await this.#reading;
-    return code;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#process.kill("SIGKILL");
-    } catch {
-      // It has ended.
-    }
-    await this.exit();
-  }
+function serve(
+  { variables }: Place,
+  args: string[],
+  env: Record<string, string> = {},
+): ServerProcess {
+  return new ServerProcess([MAIN, "serve", "--port", "0", ...args], {
+    ...variables,
+    MODEL: "",
+    ...env,
+  });
 }
 
 Deno.test("a model that is not there is fetched while /health gives a percentage", () =>
@@ -68,8 +29,8 @@ Deno.test("a model that is not there is fetched while /health gives a percentage
     hub.onPiece = async ({ file, host }) => {
       if (file === "model.safetensors" && host === "cdn" && ++pieces > 30) await release.promise;
     };
-    await using server = new Server(place, ["--model", `${REPO}:gptq-8bit/x`]);
-    const [, url] = await server.says(/Listening on (\S+); the model is loading/);
+    await using server = serve(place, ["--model", `${REPO}:gptq-8bit/x`]);
+    const url = await server.url();
     await server.says(new RegExp(`Downloading ${REPO}:gptq-8bit/x: \\d+ %, .* of \\S+ MB`));
     let health = { progress: 0 };
     while (health.progress === 0) {
@@ -89,11 +50,11 @@ Deno.test("a model that is not there is fetched while /health gives a percentage
     await server.says(/Try it:/);
     const commit = commitOf("gptq-8bit/x");
     assert.match(
-      server.said,
+      server.stderr,
       new RegExp(`^ {2}model +${REPO} \\(8-bit, groups of 128, act-order\\)$`, "m"),
     );
     assert.match(
-      server.said,
+      server.stderr,
       new RegExp(`^ {2}branch +gptq-8bit/x \\(commit ${commit.slice(0, 7)}\\)$`, "m"),
     );
     const info = await (await fetch(`${url}/info`)).json();
@@ -109,20 +70,20 @@ Deno.test("a model that is not there is fetched while /health gives a percentage
 Deno.test("a model that is there is served without asking the hub; one that cannot be had ends with 1", () =>
   withHub({ branches }, async (place) => {
     {
-      await using first = new Server(place, [], { MODEL: REPO });
+      await using first = serve(place, [], { MODEL: REPO });
       await first.says(/Try it:/);
     }
     const asked = place.hub.seen.length;
     {
-      await using second = new Server(place, ["--model", `${REPO}:main`], { HF_HUB_OFFLINE: "1" });
+      await using second = serve(place, ["--model", `${REPO}:main`], { HF_HUB_OFFLINE: "1" });
       await second.says(/Try it:/);
     }
     assert.equal(place.hub.seen.length, asked);
-    await using typo = new Server(place, ["--model", "me/typo"]);
+    await using typo = serve(place, ["--model", "me/typo"]);
     assert.equal(await typo.exit(), 1);
     assert.match(
-      typo.said,
+      typo.stderr,
       /^There is no folder me\/typo, so the hub was asked\. .* shows no model me\/typo: .*$/m,
     );
-    assert.doesNotMatch(typo.said, /^ +at /m);
+    assert.doesNotMatch(typo.stderr, /^ +at /m);
   }));

@@ -3,76 +3,18 @@ import { fileURLToPath } from "node:url";
 import assert from "node:assert/strict";
 import { jsonPost, readEvents } from "./helpers.ts";
 import { raw, statusOf } from "./raw.ts";
+import { ServerProcess } from "./server_process.ts";
+
+const FIXTURE = fileURLToPath(new URL("./serve_fixture.ts", import.meta.url));
 
 /** The fixture as a running process. */
-class Server implements AsyncDisposable {
-  stderr = "";
-  stdout = "";
-  readonly #process: Deno.ChildProcess;
-  readonly #orders: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #read: Promise<void[]>;
-  #heard = () => {};
-
+class Server extends ServerProcess {
   constructor(...flags: string[]) {
-    const fixture = fileURLToPath(new URL("./serve_fixture.ts", import.meta.url));
-    this.#process = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", fixture, ...flags],
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-      env: { NO_COLOR: "1" },
-    }).spawn();
-    this.#orders = this.#process.stdin.getWriter();
-    this.#read = Promise.all([
-      this.#collect(this.#process.stderr, (text) => this.stderr += text),
-      this.#collect(this.#process.stdout, (text) => this.stdout += text),
-    ]);
-  }
-
-  async #collect(stream: ReadableStream<Uint8Array<ArrayBuffer>>, add: (text: string) => void) {
-    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-      add(text);
-      this.#heard();
-    }
-  }
-
-  /** Waits until standard error matches. */
-  async says(pattern: RegExp): Promise<RegExpExecArray> {
-    for (;;) {
-      const match = pattern.exec(this.stderr);
-      if (match) return match;
-      await new Promise<void>((resolve) => this.#heard = resolve);
-    }
-  }
-
-  /** Waits until it listens; its URL. */
-  async url(): Promise<string> {
-    return (await this.says(/Listening on (\S+);/))[1]!;
+    super([FIXTURE, ...flags]);
   }
 
   async order(order: "ready" | "fail" | "lose"): Promise<void> {
-    await this.#orders.write(new TextEncoder().encode(`${order}\n`));
-  }
-
-  signal(signal: Deno.Signal): void {
-    this.#process.kill(signal);
-  }
-
-  /** Waits until it ends by itself; its exit code. */
-  async exit(): Promise<number> {
-    const { code } = await this.#process.status;
-    await this.#read;
-    await this.#orders.close().catch(() => {});
-    return code;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#process.kill("SIGKILL");
-    } catch {
-      // It has ended, as it should.
-    }
-    await this.exit();
+    await this.tell(order);
   }
 }
 
