@@ -188,5 +188,5 @@ Deno.test("load: no buffer that only loading needs is left", () =>
       assert.deepEqual(labels.filter((label) => label.includes(temporary)), []);
     }
     // 192 outputs of 768 inputs of 4 bits.
-    assert.equal(weights.layers[0]!.down.slices[0]!.buffer.size, 192 * 768 / 2);
+    assert.equal(weights.layers[0]!.down.slices[0]!.range.size, 192 * 768 / 2);
   }));
