@@ -94,7 +94,7 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
 
 async function run({ gpu, runner, scheduler }: Loaded): Promise<void> {
   while (!closing) {
-    const plan = scheduler.plan();
+    const plan = scheduler.plan(runner.longestChain);
     if (plan) {
       const sampled = await runner.step(plan);
       await breathe();

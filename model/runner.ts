@@ -1,20 +1,25 @@
 /**
- * One step on the GPU: rows in, sampled tokens out.
+ * One step on the GPU, or a chain of them: rows in, sampled tokens out.
  *
- * Knows the forward pass and the sampler, that one submit and one read back make a step, and that
- * the commands of the next one can be encoded while the GPU works. Knows no queue and no request.
+ * Knows the forward pass and the sampler, that one submit and one read back serve a whole chain, and
+ * that the commands of the next one can be encoded while the GPU works. Knows no queue and no
+ * request.
  */
 import { Readback } from "../gpu/readback.ts";
 import { type Falcon, settle } from "./falcon.ts";
 import { type Needs, type SampledRow, Sampler } from "./sampler.ts";
 import type { Plan } from "./scheduler.ts";
-import type { StepShape } from "./state.ts";
+import { MOST_CHAINED, type StepShape } from "./state.ts";
 
-/** All that the commands of a step depend on. */
+/** All that the commands of a plan depend on. */
 interface Work {
   shape: StepShape;
   /** What the rows with logits need to be sampled. */
   needs: Needs;
+  /** Of the steps chained to the first one. */
+  chain: StepShape[];
+  /** The sequence that is chained. */
+  slot: number;
 }
 
 const NO_NEEDS: Needs = { passes: 0, draw: false, lists: false };
@@ -22,10 +27,15 @@ const NO_NEEDS: Needs = { passes: 0, draw: false, lists: false };
 /** Commands kept for steps that did not come; the oldest goes first. */
 const MOST_PREPARED = 4;
 
+/** Milliseconds that a reader of a stream may wait for the tokens of a chain. */
+const LONGEST_CHAIN = 15;
+
 export class Runner {
   /** Token rows computed so far. */
   rows = 0;
-  #prepared = new Map<string, GPUCommandBuffer>();
+  /** Steps that may be chained to one, as fast as the last ones were. */
+  longestChain = 0;
+  #prepared = new Map<string, GPUCommandBuffer[]>();
 
   private constructor(
     private readonly model: Falcon,
@@ -36,43 +46,73 @@ export class Runner {
   /** @throws {GpuError} when the GPU refuses something. */
   static async create(model: Falcon, slots: number): Promise<Runner> {
     const { gpu, config, state } = model;
+    const steps = MOST_CHAINED + 1;
     const sampler = await Sampler.create(gpu, {
       vocabSize: config.vocabSize,
       maxRows: state.limits.maxPicks,
       slots,
       logits: state.logits,
+      steps,
     });
-    const readback = await Readback.create(gpu, "sampled", sampler.resultBytes + 4);
+    const readback = await Readback.create(gpu, "sampled", steps * sampler.resultBytes + 4);
     await settle(gpu);
     return new Runner(model, sampler, readback);
   }
 
   /**
-   * Computes a plan and waits for it.
+   * Computes a plan and waits for it: the results of its samples, then of its chain.
    *
    * @throws {GpuError} when the GPU reported an error.
    */
   async step(plan: Plan): Promise<SampledRow[]> {
-    const { forward, gpu } = this.model;
-    const { rows, picks, samples, starts } = plan;
+    const { gpu } = this.model;
+    const { rows, samples, chain } = plan;
+    const started = performance.now();
+    const work = this.#upload(plan);
+    gpu.device.queue.submit(this.#commands(work));
+    this.#prepareNext(plan, work);
+    // Waiting also where nothing was sampled keeps a cancelled prompt from running on.
+    const results = await this.readback.read(this.#bytes(chain.length));
+    this.rows += rows.length + chain.length;
+    if (rows.length === 1) this.#pace((performance.now() - started) / (1 + chain.length));
+    const sampled = samples.length > 0 ? this.sampler.parse(results, samples) : [];
+    for (const [i, sample] of chain.entries()) {
+      sampled.push(...this.sampler.parse(results, [sample], i + 1));
+    }
+    return this.#isBroken(plan, results) ? this.#fallBack(sampled) : sampled;
+  }
+
+  #upload({ rows, picks, samples, chain, starts }: Plan): Work {
+    const { forward, state, kv } = this.model;
     for (const { slot, prompt, logitBias } of starts) {
       this.sampler.reset(slot, prompt, [], logitBias);
     }
     const shape = forward.upload(rows, picks);
     const needs = samples.length > 0 ? this.sampler.upload(samples) : NO_NEEDS;
-    gpu.device.queue.submit([this.#commands({ shape, needs })]);
-    this.#prepareNext(plan, needs);
-    // Waiting also where nothing was sampled keeps a cancelled prompt from running on.
-    const results = await this.readback.read(this.sampler.resultBytes + 4);
-    this.rows += rows.length;
-    const sampled = samples.length > 0 ? this.sampler.parse(results, samples) : [];
-    return this.#isBroken(plan, results) ? this.#fallBack(sampled) : sampled;
+    for (const [i, sample] of chain.entries()) this.sampler.upload([sample], i + 1);
+    if (chain.length > 0) state.uploadChain(rows[0], chain.length, kv.tableWidth);
+    return { shape, needs, chain: this.#chainShapes(rows, chain.length), slot: rows[0].slot };
+  }
+
+  #chainShapes(rows: Plan["rows"], length: number): StepShape[] {
+    const { position } = rows[0];
+    return Array.from({ length }, (_, i) => this.model.state.shapeOf(1, 1, position + 2 + i));
+  }
+
+  /** Results of a step and its chain, and behind them the word that says whether they hold. */
+  #bytes(chained: number): number {
+    return (1 + chained) * this.sampler.resultBytes + 4;
+  }
+
+  #pace(milliseconds: number): void {
+    const steps = Math.floor(LONGEST_CHAIN / milliseconds);
+    this.longestChain = Math.max(0, Math.min(MOST_CHAINED, steps - 1));
   }
 
   /** Whether the workgroups of the persistent path waited in vain. */
-  #isBroken({ rows }: Plan, results: ArrayBuffer): boolean {
+  #isBroken({ rows, chain }: Plan, results: ArrayBuffer): boolean {
     if (rows.length > 1 || !this.model.forward.persistent) return false;
-    return new DataView(results).getUint32(this.sampler.resultBytes, true) !== 0;
+    return new DataView(results).getUint32(this.#bytes(chain.length) - 4, true) !== 0;
   }
 
   /** From now on by the portable path; what this step computed is nothing. */
@@ -84,7 +124,7 @@ export class Runner {
   }
 
   /** Takes the commands prepared for this work, or encodes them. */
-  #commands(work: Work): GPUCommandBuffer {
+  #commands(work: Work): GPUCommandBuffer[] {
     const key = JSON.stringify(work);
     const commands = this.#prepared.get(key) ?? this.#encode(work);
     this.#prepared.delete(key);
@@ -92,11 +132,17 @@ export class Runner {
   }
 
   /** After a step that chose tokens comes, most often, one that decodes them. */
-  #prepareNext({ rows, samples }: Plan, needs: Needs): void {
+  #prepareNext({ rows, samples, chain }: Plan, { needs, slot }: Work): void {
     const chosen = samples.filter(({ forced }) => forced === undefined).length;
     if (chosen === 0 || chosen < samples.length) return;
-    const longest = rows.reduce((most, { position }) => Math.max(most, position), 0) + 2;
-    const work = { shape: this.model.state.shapeOf(chosen, chosen, longest), needs };
+    const last = rows.reduce((most, { position }) => Math.max(most, position), 0) + chain.length;
+    const next = [{ token: 0, position: last + 1, slot }];
+    const work = {
+      shape: this.model.state.shapeOf(chosen, chosen, last + 2),
+      needs,
+      chain: chosen === 1 ? this.#chainShapes(next, this.longestChain) : [],
+      slot,
+    };
     const key = JSON.stringify(work);
     if (this.#prepared.has(key)) return;
     this.#prepared.set(key, this.#encode(work));
@@ -104,17 +150,26 @@ export class Runner {
     if (this.#prepared.size > MOST_PREPARED) this.#prepared.delete(oldest);
   }
 
-  #encode({ shape, needs }: Work): GPUCommandBuffer {
-    const encoder = this.model.gpu.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    this.model.forward.encode(pass, shape);
-    if (shape.picks > 0) this.sampler.encode(pass, shape.picks, 0, needs);
-    pass.end();
-    if (shape.picks > 0) this.sampler.copyResults(encoder, this.readback);
-    const broken = shape.rows === 1 ? this.model.forward.persistent?.broken : undefined;
-    if (broken) {
-      this.readback.copy(encoder, broken.buffer, broken.offset, 4, this.sampler.resultBytes);
-    }
-    return encoder.finish();
+  /**
+   * A command buffer a step: a buffer that is written for the first time in one needs no barrier,
+   * which is what lets kernels of one row overlap (`state.ts`).
+   */
+  #encode({ shape, needs, chain, slot }: Work): GPUCommandBuffer[] {
+    const { gpu, forward, state } = this.model;
+    return [shape, ...chain].map((one, i) => {
+      const encoder = gpu.device.createCommandEncoder();
+      if (i > 0) state.encodeChained(encoder, i - 1, this.sampler.sampled, slot);
+      const pass = encoder.beginComputePass();
+      forward.encode(pass, one);
+      if (one.picks > 0) this.sampler.encode(pass, one.picks, i, needs);
+      pass.end();
+      if (one.picks > 0) this.sampler.copyResults(encoder, this.readback, i);
+      const broken = one.rows === 1 ? forward.persistent?.broken : undefined;
+      if (broken && i === chain.length) {
+        const at = this.#bytes(chain.length) - 4;
+        this.readback.copy(encoder, broken.buffer, broken.offset, 4, at);
+      }
+      return encoder.finish();
+    });
   }
 }

@@ -28,6 +28,11 @@ export interface Plan {
   /** Rows whose logits are wanted; `samples[i]` says what to do with those of `picks[i]`. */
   picks: number[];
   samples: SampleRow[];
+  /**
+   * Steps that follow at once, each with the token that the one before chose: only where the step
+   * is the one row of one sequence that decodes.
+   */
+  chain: SampleRow[];
   /** Sequences that start in this step: their slot remembers something else. */
   starts: { slot: number; prompt: readonly number[]; logitBias: readonly LogitBias[] }[];
 }
@@ -98,15 +103,39 @@ export class Scheduler {
     if (running) this.#finish(running);
   }
 
-  /** The next step, or undefined when there is nothing to do. */
-  plan(): Plan | undefined {
-    const plan: Plan = { rows: [], picks: [], samples: [], starts: this.#admit() };
+  /**
+   * The next step, or undefined when there is nothing to do.
+   *
+   * @param longestChain steps that may follow it before anybody hears of its token
+   */
+  plan(longestChain = 0): Plan | undefined {
+    const plan: Plan = { rows: [], picks: [], samples: [], chain: [], starts: this.#admit() };
     this.#planned = [];
     for (const sequence of this.#running) this.#planRows(sequence, plan);
+    this.#planChain(plan, longestChain);
     return plan.rows.length > 0 ? plan : undefined;
   }
 
-  /** Takes what was sampled for the samples of the last plan, in their order. */
+  /** Goes on with the only sequence, as far as its answer may go. */
+  #planChain(plan: Plan, longest: number): void {
+    const [sequence] = this.#running;
+    if (this.#running.length !== 1 || plan.rows.length !== 1) return;
+    const { request, generated } = sequence;
+    if (generated.length === 0) return; // the first token is waited for
+    const [sample] = plan.samples;
+    const length = Math.min(longest, request.maxNewTokens - generated.length - 1);
+    for (let i = 1; i <= length; i++) {
+      const { drawIndex, contextLength } = sample;
+      plan.chain.push({ ...sample, drawIndex: drawIndex + i, contextLength: contextLength + i });
+      this.#planned.push({ sequence, forced: false });
+      sequence.computed++;
+    }
+  }
+
+  /**
+   * Takes what was sampled for the samples of the last plan, then for its chain, in their order. What
+   * a chain computed after the end of an answer is left alone.
+   */
   accept(sampled: readonly SampledRow[]): void {
     for (const [i, { sequence, forced }] of this.#planned.entries()) {
       // It may have been cancelled while the step ran.

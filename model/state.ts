@@ -33,6 +33,10 @@ export const FEW_ROWS = 8;
 const KEYS_PER_RUN = 64;
 const MOST_RUNS = 16;
 
+/** Steps that may follow one without the host. */
+export const MOST_CHAINED = 7;
+const CHAIN_WORDS = 8;
+
 export interface Limits {
   /** Rows a step may have. */
   maxRows: number;
@@ -57,6 +61,8 @@ export class State {
   readonly single: Activations[];
   readonly rowCount: GPUBuffer; // uniform: rows
   readonly attentionStep: GPUBuffer; // uniform: keys per split, splits
+  /** For each step of a chain: what the row is, its token left out, and the attention step. */
+  readonly chain: GPUBuffer; // (MOST_CHAINED, 8) words
 
   constructor(private readonly gpu: Gpu, config: FalconConfig, readonly limits: Limits) {
     const { maxRows, maxPicks, maxPositions } = limits;
@@ -75,6 +81,7 @@ export class State {
     );
     this.rowCount = uniformFrom(gpu, "row count", new Uint32Array(4));
     this.attentionStep = uniformFrom(gpu, "attention step", new Uint32Array(4));
+    this.chain = floats("chain", MOST_CHAINED * CHAIN_WORDS);
   }
 
   /** The work of a step whose longest sequence will hold `longest` tokens. */
@@ -94,6 +101,24 @@ export class State {
     queue.writeBuffer(this.attentionStep, 0, new Uint32Array(attentionStep));
     if (picks.length > 0) queue.writeBuffer(this.picked, 0, new Uint32Array(picks));
     return shape;
+  }
+
+  /** Uploads what the steps are about that follow the one of `row`, at the positions after its. */
+  uploadChain({ position, slot }: Row, length: number, tableWidth: number): void {
+    const words = Array.from({ length }, (_, i) => {
+      const next = position + 1 + i;
+      const { splits } = this.shapeOf(1, 1, next + 1);
+      return [0, next, slot * tableWidth, slot, this.#run(1, next + 1), splits, 0, 0];
+    });
+    this.gpu.device.queue.writeBuffer(this.chain, 0, new Uint32Array(words.flat()));
+  }
+
+  /** Encodes that the step after the i-th of a chain computes the token lying in `sampled`. */
+  encodeChained(encoder: GPUCommandEncoder, i: number, sampled: GPUBuffer, slot: number): void {
+    const at = i * CHAIN_WORDS * 4;
+    encoder.copyBufferToBuffer(sampled, slot * 4, this.rows, 0, 4);
+    encoder.copyBufferToBuffer(this.chain, at + 4, this.rows, 4, 12);
+    encoder.copyBufferToBuffer(this.chain, at + 16, this.attentionStep, 0, 8);
   }
 
   /** Keys in a run. */

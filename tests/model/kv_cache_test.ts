@@ -113,8 +113,7 @@ Deno.test("whatever grows and is released, no block has two owners and the table
         const owned = tables.flatMap((row, slot) => row.slice(0, counts[slot]));
         assert.equal(new Set(owned).size, owned.length, `a block has two owners: ${owned}`);
         assert(owned.every((block) => block < kv.blocks));
-        const buffers = new Set([...kv.layers.map(({ buffer }) => buffer), kv.tables]);
-        buffers.forEach((buffer) => gpu.freeBuffer(buffer));
+        for (const { buffer } of [...kv.layers, { buffer: kv.tables }]) gpu.freeBuffer(buffer);
       }),
       { numRuns: 40 },
     )

@@ -1,7 +1,9 @@
 /** Scheduler, forward pass and sampler together, with more sequences at once than the engine runs. */
 import assert from "node:assert/strict";
-import type { TokenEvent } from "../../model/engine.ts";
-import { Falcon } from "../../model/falcon.ts";
+import { storageFrom } from "../../gpu/buffer.ts";
+import { GREEDY, type TokenEvent } from "../../model/engine.ts";
+import { Falcon, type FalconOptions } from "../../model/falcon.ts";
+import type { PersistentLayers } from "../../model/persistent_layers.ts";
 import { Runner } from "../../model/runner.ts";
 import { Scheduler } from "../../model/scheduler.ts";
 import { agreedGreedy, committedGolden, loadGolden } from "../golden.ts";
@@ -66,6 +68,79 @@ Deno.test("a step without samples computes its rows and returns nothing", () =>
     const { ids } = golden.prompts[1]!;
     const rows = ids.map((token, position) => ({ token, position, slot: 0 }));
     const starts = [{ slot: 0, prompt: ids, logitBias: [] }];
-    assert.deepEqual(await runner.step({ rows, picks: [], samples: [], starts }), []);
+    assert.deepEqual(await runner.step({ rows, picks: [], samples: [], chain: [], starts }), []);
     assert.equal(runner.rows, ids.length);
+  }));
+
+/** All tokens of one answer, with steps chained or not. */
+async function tokensOf(dir: string, longestChain: number, options: FalconOptions, stop: number[]) {
+  const tokens: number[] = [];
+  await withGpu(async (gpu) => {
+    const model = await Falcon.load(gpu, dir, options);
+    const runner = await Runner.create(model, 1);
+    const limits = { slots: 1, maxRows: 64, maxPicks: 8 };
+    const scheduler = new Scheduler(limits, model.kv, {
+      onEvent: (_, event) => event.type === "token" && tokens.push(event.id),
+      onInvalid: () => assert.fail("no numbers"),
+    });
+    const sampling = {
+      ...GREEDY,
+      temperature: 0.9,
+      topP: 0.95,
+      repetitionPenalty: 1.2,
+      frequencyPenalty: 0.3,
+      frequencyScope: "context" as const,
+      logitBias: [[113, 3] as const],
+      seed: 7,
+    };
+    const prompt = [17, 368, 113, 356];
+    scheduler.add(0, request({ prompt, maxNewTokens: 30, sampling, stopTokens: stop }));
+    let longest = 0;
+    for (let plan; (plan = scheduler.plan(longestChain)) !== undefined;) {
+      longest = Math.max(longest, plan.chain.length);
+      scheduler.accept(await runner.step(plan));
+    }
+    assert.equal(longest, longestChain);
+    assert.equal(model.kv.blocksUsed, 0);
+  });
+  return tokens;
+}
+
+for (const path of ["portable", "persistent"] as const) {
+  Deno.test(`${path} path: chained steps choose the tokens of single ones`, async () => {
+    const dir = committedGolden("q4-g128-act");
+    const alone = await tokensOf(dir, 0, { path }, []);
+    assert.equal(alone.length, 30);
+    assert.deepEqual(await tokensOf(dir, 7, { path }, []), alone);
+    // A stop token in the middle of a chain ends the answer there.
+    const stop = alone.findIndex((id, i) => i > 2 && alone.indexOf(id) === i);
+    assert.deepEqual(await tokensOf(dir, 5, { path }, [alone[stop]!]), alone.slice(0, stop + 1));
+  });
+}
+
+Deno.test("workgroups that waited in vain end their request, and the portable path goes on", () =>
+  withGpu(async (gpu) => {
+    const golden = loadGolden(committedGolden("q4-g128-act"));
+    const { ids, greedy } = golden.prompts[1]!;
+    const model = await Falcon.load(gpu, golden.dir, { path: "portable" });
+    const runner = await Runner.create(model, 1);
+    const buffer = storageFrom(gpu, "broken", new Uint32Array([0, 1]));
+    const broken = { broken: { buffer, offset: 4 }, prepare() {}, encode() {} };
+    model.forward.persistent = broken as unknown as PersistentLayers;
+    const heard: string[] = [];
+    const scheduler = new Scheduler({ slots: 1, maxRows: 64, maxPicks: 8 }, model.kv, {
+      onEvent: (id, event) => heard.push(`${id} ${event.type === "token" ? event.id : ""}`),
+      onInvalid: (id) => heard.push(`${id} invalid`),
+    });
+    for (const id of [0, 1]) scheduler.add(id, request({ prompt: ids, maxNewTokens: 2 }));
+    for (let plan; (plan = scheduler.plan(3)) !== undefined;) {
+      scheduler.accept(await runner.step(plan));
+    }
+    assert.deepEqual(heard, [
+      `0 ${greedy[0]}`,
+      "0 invalid",
+      `1 ${greedy[0]}`,
+      `1 ${greedy[1]}`,
+    ]);
+    assert.equal(model.forward.persistent, undefined);
   }));

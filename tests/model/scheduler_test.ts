@@ -188,3 +188,36 @@ Deno.test("scheduler: logits that are no distribution end their own request alon
   assert.deepEqual(model.invalid, [1, 3]);
   assert.deepEqual([...model.heard.keys()], [2]);
 });
+
+Deno.test("scheduler: steps are chained for one sequence that decodes, to the end of its answer", () => {
+  const model = new FakeModel({ ...LIMITS, slots: 2 }, 100);
+  const heard = {
+    id: 7,
+    invalid: false,
+    logprob: 0,
+    processedLogprob: 0,
+    top: [],
+    processedTop: [],
+  };
+  const lengths = (plan: Plan) => [plan.rows.length, plan.samples.length, plan.chain.length];
+  const go = (longest: number) => {
+    const plan = model.scheduler.plan(longest)!;
+    model.scheduler.accept([...plan.samples, ...plan.chain].map(() => heard));
+    return plan;
+  };
+  model.scheduler.add(1, request({ prompt: [1, 2, 3], maxNewTokens: 7 }));
+  assert.deepEqual(lengths(go(9)), [3, 1, 0], "the first token is waited for");
+  const chained = go(2);
+  assert.deepEqual(lengths(chained), [1, 1, 2]);
+  const draws = [chained.samples[0]!, ...chained.chain];
+  assert.deepEqual(draws.map(({ drawIndex }) => drawIndex), [1, 2, 3]);
+  assert.deepEqual(draws.map(({ contextLength }) => contextLength), [4, 5, 6]);
+  assert.deepEqual(go(0).rows, [{ token: 7, position: 6, slot: 0 }]);
+  assert.deepEqual(lengths(go(9)), [1, 1, 1], "no further than the answer may go");
+  assert.equal(model.scheduler.plan(9), undefined);
+
+  model.scheduler.add(2, request({ prompt: [1], maxNewTokens: 9 }));
+  model.scheduler.add(3, request({ prompt: [1], maxNewTokens: 9 }));
+  go(9);
+  assert.deepEqual(lengths(go(9)), [2, 2, 0], "not for two at once");
+});
