@@ -75,8 +75,8 @@ def hessians(model: Falcon, batches: list[Tensor], names: list[str]) -> dict[str
 
     def watch(name: str):
         def hook(_module, inputs, _output):
-            x = inputs[0].reshape(-1, inputs[0].shape[-1]).float()
-            product = (x.T @ x).double()
+            x = inputs[0].reshape(-1, inputs[0].shape[-1]).double()
+            product = x.T @ x
             sums[name] = sums[name] + product if name in sums else product
             counts[name] = counts.get(name, 0) + x.shape[0]
         return hook

@@ -231,6 +231,7 @@ def main() -> None:
         model.load_state_dict({name: tensor.float() for name, tensor in
                                load_file(str(options.from_float)).items()})
     model.eval()
+    torch.set_float32_matmul_precision("highest")
     compare_with_transformers(model)
 
     before = held_back_loss(model, fresh, device)
