@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 from grammar import Drawing, Texts
+from keyboard import mistype
 from speakers import draw_cast, merge, speak, write_down
 
 HERE = Path(__file__).parent
@@ -34,8 +35,8 @@ class Corpus:
             cast = draw_cast(rng)
             turns = merge(Drawing(self.texts, rng, cast).turns(chosen[2]))
             if len({who for who, _ in turns}) > 1:
-                turns = speak(turns, rng)
-            text = write_down(turns, cast, rng)
+                turns = mistype(speak(turns, rng), rng)
+            text = write_down(turns, cast, chosen[0], rng)
             if not any(opening in text for opening in HELD_BACK):
                 return text
 

@@ -146,6 +146,7 @@ class Drawing:
             text = INNER.sub(lambda match: self._choice(match[1], linked), text)
         while SLOT.search(text):  # inner slots first
             text = SLOT.sub(lambda match: self._slot(match[1], swap), text)
+        text = text.replace("_ ", "_")  # a choice may end in "du_"
         text = ELISION.sub(lambda match: elide(match[1], match[2]), text)
         return tidy(text)
 
