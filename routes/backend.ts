@@ -24,9 +24,7 @@ export function startBackend(
   onProgress: (progress: LoadProgress) => void,
 ): Backend {
   const { model } = settings;
-  const folder = model === undefined
-    ? builtinModel((done, total) => onProgress({ stage: "the built-in model", done, total }))
-    : Promise.resolve(model);
+  const folder = Promise.resolve(model ?? builtinModel());
   const engine = folder.then((model) =>
     startLocalEngine({
       model,

@@ -110,7 +110,7 @@ async function readPrompt(): Promise<string> {
 
 /** @throws the reason of `signal`, or a sentence about the model */
 async function answer(order: Order, signal: AbortSignal): Promise<void> {
-  const dir = order.model ?? await builtinModel();
+  const dir = order.model ?? builtinModel();
   const { tokenizer, stopTokens } = await loadTextSide(dir);
   const label = `Loading ${order.model === undefined ? BUILTIN_NAME : basename(dir)}`;
   let shown: Progress | undefined;

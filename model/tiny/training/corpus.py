@@ -27,6 +27,10 @@ class Corpus:
         self.weights = [weight for _, weight, _ in self.texts.scenarios]
 
     def conversation(self, seed: int, topic: str | None = None) -> str:
+        return self.draw(seed, topic)[1]
+
+    def draw(self, seed: int, topic: str | None = None) -> tuple[str, str]:
+        """The topic of a conversation, and its text."""
         rng = Random(seed)
         while True:
             chosen = rng.choices(self.texts.scenarios, self.weights)[0]
@@ -38,7 +42,7 @@ class Corpus:
                 turns = mistype(speak(turns, rng), rng)
             text = write_down(turns, cast, chosen[0], rng)
             if not any(opening in text for opening in HELD_BACK):
-                return text
+                return chosen[0], text
 
 
 def main() -> None:

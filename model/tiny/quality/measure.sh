@@ -1,0 +1,7 @@
+#!/bin/sh
+# Lets the built-in model answer the held-back prompts, judges the answers, and writes figures and
+# samples into the model's README: sh model/tiny/quality/measure.sh
+set -eu
+cd "$(dirname "$0")"
+deno run -A answers.ts prompts.json >answers.jsonl
+python3 judge.py prompts.json answers.jsonl --readme ../README.md
