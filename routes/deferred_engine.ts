@@ -1,7 +1,7 @@
 /**
  * An engine that is still being made: "loading" until it is there, then a stand-in for it.
  *
- * Knows the engine boundary. Knows not what takes so long.
+ * Knows the engine boundary. Knows not what takes so long (a built-in checkpoint is written first).
  */
 import {
   type Engine,

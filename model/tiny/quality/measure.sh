@@ -3,5 +3,8 @@
 # samples into the model's README: sh model/tiny/quality/measure.sh
 set -eu
 cd "$(dirname "$0")"
-deno run -A answers.ts prompts.json >answers.jsonl
-python3 judge.py prompts.json answers.jsonl --readme ../README.md
+answers=$(mktemp)
+trap 'rm -f "$answers"' EXIT
+deno run -A answers.ts prompts.json >"$answers"
+python3 judge.py prompts.json "$answers" --readme ../README.md
+deno fmt -q ../README.md

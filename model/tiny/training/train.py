@@ -54,7 +54,7 @@ def flags() -> argparse.Namespace:
     parser.add_argument("--group", type=int, default=128)
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--batch", type=int, default=128, help="rows of a step")
-    parser.add_argument("--seconds", type=float, default=200, help="of training")
+    parser.add_argument("--seconds", type=float, default=210, help="of training")
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--decay", type=float, default=0.1, help="weight decay")
     parser.add_argument("--rehearse", type=float, default=0.6,
