@@ -11,7 +11,8 @@ import type { Quantization } from "./checkpoint/quantization.ts";
 import type { FalconConfig } from "./config.ts";
 import { Forward } from "./forward.ts";
 import { BLOCK_TOKENS, kvBytesPerToken, KvCache } from "./kv_cache.ts";
-import { choosePath, type ChosenPath, type Path } from "./path.ts";
+import { choosePath, type ChosenPath } from "./path.ts";
+import type { Path } from "./path_names.ts";
 import { type Limits, rowsThatFit, State } from "./state.ts";
 import { type FalconWeights, loadWeights, type Progress } from "./weights.ts";
 

@@ -4,7 +4,7 @@
  * Knows the messages and the shared counters; knows neither side.
  */
 import type { EngineErrorCode, EngineInfo, GenerateRequest, TokenEvent } from "./engine.ts";
-import type { Path } from "./path.ts";
+import type { Path } from "./path_names.ts";
 
 export interface LoadOptions {
   /** The checkpoint's folder. */

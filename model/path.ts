@@ -10,10 +10,8 @@ import type { Forward } from "./forward.ts";
 import type { KvCache } from "./kv_cache.ts";
 import { PersistentLayers } from "./persistent_layers.ts";
 import type { State } from "./state.ts";
+import type { Path } from "./path_names.ts";
 import type { FalconWeights } from "./weights.ts";
-
-export const PATHS = ["auto", "portable", "persistent"] as const;
-export type Path = (typeof PATHS)[number];
 
 export interface ChosenPath {
   name: "portable" | "persistent";

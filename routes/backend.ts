@@ -27,15 +27,14 @@ export function startBackend(
   onProgress: (progress: LoadProgress) => void,
 ): Backend {
   const { model } = settings;
-  // Before the engine is there, what is done of fetching or making the model.
+  // Before the engine is there, what is done of fetching the model.
   let fraction = 0;
   const report = (progress: LoadProgress) => {
     fraction = progress.total > 0 ? progress.done / progress.total : 0;
     onProgress(progress);
   };
   const found: Promise<FoundModel> = model === undefined
-    ? builtinModel((done, total) => report({ stage: "the built-in model", done, total }))
-      .then((folder) => ({ folder, name: BUILTIN_NAME }))
+    ? Promise.resolve({ folder: builtinModel(), name: BUILTIN_NAME })
     : findModel(model, () => ({
       settings: hubSettings(Deno.env.toObject()),
       onProgress: (progress) => report({ ...progress, stage: model }),
@@ -48,6 +47,7 @@ export function startBackend(
       queueLimit: settings.queue,
       kvBytes: settings["gpu-memory"],
       maxBindingBytes: settings["max-binding"],
+      path: settings.path,
       onProgress,
     })
   );

@@ -21,7 +21,7 @@ export function banner(url: string, info: EngineInfo, keyed = false): string {
   model       ${info.model} (${info.bits}-bit, ${group}${order})
   branch      ${branchOf(info)}
   adapter     ${info.adapter}${software}
-  path        ${info.path}
+  path        ${info.path}${info.pathReason === undefined ? "" : ` (${info.pathReason})`}
   GPU memory  ${formatBytes(info.gpuMemoryBytes)}
   loaded in   ${info.loadSeconds.toFixed(1)} s
 

@@ -1,7 +1,7 @@
 /**
  * An engine that is still being made: "loading" until it is there, then a stand-in for it.
  *
- * Knows the engine boundary. Knows not what takes so long: a model is fetched or made first.
+ * Knows the engine boundary. Knows not what takes so long: a model is fetched first.
  */
 import {
   type Engine,

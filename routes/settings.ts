@@ -7,6 +7,7 @@
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { suggestion } from "../model/cli/closest.ts";
+import { PATHS } from "../model/path_names.ts";
 
 interface Option<Schema extends z.ZodType> {
   variable: string;
@@ -121,6 +122,13 @@ const OPTIONS = {
       "GPU memory for the KV cache, as bytes or like 2GiB (default: one context of full length)",
     expected: "a number of bytes or a size such as 2GiB",
     schema: bytes.optional(),
+  }),
+  "path": option({
+    variable: "DECODE_PATH",
+    placeholder: "PATH",
+    help: "how tokens are decoded: portable, persistent, or auto, the fastest that works (default)",
+    expected: "portable, persistent or auto",
+    schema: z.enum(PATHS).optional(),
   }),
   "max-binding": option({
     variable: "MAX_BINDING_BYTES",

@@ -2,7 +2,8 @@
  * The golden cases, and what it means to agree with them.
  *
  * Knows where golden folders lie and what `golden.json` holds. Each folder is a loadable checkpoint;
- * the numbers were made with Hugging Face's own Falcon in float64.
+ * the numbers were made in float64, with Hugging Face's own Falcon or, for a layer of the built-in
+ * model, with the PyTorch one it was trained as (`model/tiny/training/`).
  */
 
 import assert from "node:assert/strict";

@@ -10,6 +10,7 @@ import { startLocalEngine } from "../local_engine.ts";
 import { generateText, type TextEvent, type TextRequest } from "../text_generation.ts";
 import { loadTextSide } from "../text_side.ts";
 import { Arguments, UsageError } from "./arguments.ts";
+import { type Path, PATHS } from "../path_names.ts";
 import { type Flags, flagsHelp } from "./flags.ts";
 import { modelFolder } from "./model_folder.ts";
 import { type Progress, progress } from "./progress.ts";
@@ -28,6 +29,11 @@ export const FLAGS: Flags = {
   },
   ...SAMPLING_FLAGS,
   stop: { value: "TEXT", variable: "STOP", help: "end before this text; may be repeated" },
+  path: {
+    value: "PATH",
+    variable: "DECODE_PATH",
+    help: "how tokens are decoded: auto (default), portable or persistent",
+  },
   "max-binding": {
     value: "BYTES",
     variable: "MAX_BINDING_BYTES",
@@ -56,6 +62,7 @@ interface Order {
   sampling: Sampling;
   stop: string[];
   maxBindingBytes: number | undefined;
+  path: Path;
 }
 
 /** Returns the exit code. */
@@ -109,6 +116,7 @@ async function readOrder(args: Arguments): Promise<Order | undefined> {
     sampling,
     stop: args.all("stop"),
     maxBindingBytes,
+    path: args.choice("path", PATHS, "auto"),
   };
 }
 
@@ -121,9 +129,7 @@ async function readPrompt(): Promise<string> {
 
 /** @throws the reason of `signal`, or a sentence about the model */
 async function answer(order: Order, signal: AbortSignal): Promise<void> {
-  const dir = order.model === undefined
-    ? await builtinModel()
-    : await modelFolder(order.model, signal);
+  const dir = order.model === undefined ? builtinModel() : await modelFolder(order.model, signal);
   const { tokenizer, stopTokens } = await loadTextSide(dir);
   const label = `Loading ${order.model === undefined ? BUILTIN_NAME : basename(order.model)}`;
   let shown: Progress | undefined;
@@ -131,6 +137,7 @@ async function answer(order: Order, signal: AbortSignal): Promise<void> {
     model: dir,
     queueLimit: 1,
     maxBindingBytes: order.maxBindingBytes,
+    path: order.path,
     onProgress: ({ done, total }) => (shown ??= progress(label, total)).update(done),
   });
   try {

@@ -9,6 +9,7 @@ import { readOnce } from "../../gpu/readback.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { Falcon } from "../falcon.ts";
 import { Arguments, UsageError, wrong } from "./arguments.ts";
+import { type Path, PATHS } from "../path_names.ts";
 import { type Flags, flagsHelp } from "./flags.ts";
 import { modelFolder } from "./model_folder.ts";
 
@@ -21,6 +22,11 @@ export const FLAGS: Flags = {
   tokens: { value: "IDS", variable: "TOKENS", help: "token ids, separated by commas" },
   steps: { value: "N", variable: "STEPS", help: "greedy tokens to add (default: 0)" },
   chunk: { value: "N", variable: "CHUNK", help: "prompt tokens computed in one step, at most" },
+  path: {
+    value: "PATH",
+    variable: "DECODE_PATH",
+    help: "how tokens are decoded: auto (default), portable or persistent",
+  },
   "max-binding": {
     value: "BYTES",
     variable: "MAX_BINDING_BYTES",
@@ -45,6 +51,7 @@ interface Order {
   steps: number;
   chunk: number | undefined;
   maxBindingBytes: number | undefined;
+  path: Path;
 }
 
 /** Returns the exit code. */
@@ -66,6 +73,7 @@ async function inspect(asked: Order) {
   const gpu = await openGpu({ ...(maxBindingBytes !== undefined && { maxBindingBytes }) });
   try {
     const model = await Falcon.load(gpu, order.model, {
+      path: order.path,
       ...(chunk !== undefined && { maxRows: chunk }),
     });
     model.kv.grow(0, tokens.length + steps);
@@ -150,6 +158,7 @@ function readOrder(args: Arguments): Order | undefined {
     steps: args.whole("steps", 0, Number.MAX_SAFE_INTEGER) ?? 0,
     chunk: args.whole("chunk", 1, Number.MAX_SAFE_INTEGER),
     maxBindingBytes: args.whole("max-binding", 1, Number.MAX_SAFE_INTEGER),
+    path: args.choice("path", PATHS, "auto"),
   };
 }
 

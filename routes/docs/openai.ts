@@ -139,7 +139,7 @@ export const openAiOperations: Operation[] = [
   {
     method: "get",
     path: "/v1/models/{model}",
-    params: { model: "clairon-builtin" },
+    params: { model: "claire-tiny" },
     tag,
     summary: "The model, by its name",
     answer: model,

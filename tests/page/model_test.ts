@@ -13,7 +13,7 @@ browserTest("the built-in model answers, goes on by itself and stops", async () 
     const app = createApp({ engine, text });
     await serving(app, (url) =>
       withPage(url, { expected: /status of 503/ }, async (page) => {
-        await page.getByText("par clairon-builtin").waitFor();
+        await page.getByText("par claire-tiny").waitFor();
         await choose(page, "named");
         await page.click("#sampling summary");
         await page.locator("#max_tokens").fill("60");

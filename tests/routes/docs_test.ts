@@ -76,7 +76,7 @@ Deno.test("the example of every operation works, and its answer is as described"
     const { method, body, example, answer, events, otherType } = operation;
     const path = operation.path.replace(/\{(\w+)\}/g, (_, name) => operation.params![name]!);
     const what = `${method} ${path}`;
-    const info = { model: "clairon-builtin" };
+    const info = { model: "claire-tiny" };
     const { app } = testApp({ script: [...ids("oui"), END_OF_TEXT], info });
     assert.equal(Boolean(body), Boolean(example), what);
     if (answer || otherType) {

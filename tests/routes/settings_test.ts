@@ -12,6 +12,7 @@ const DEFAULTS = {
   "cors-origin": [],
   "allowed-host": [],
   "gpu-memory": undefined,
+  "path": undefined,
   "max-binding": undefined,
   "drain-seconds": 30,
 };
@@ -27,6 +28,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     CORS_ORIGINS: "https://app.example,http://localhost:3000",
     ALLOWED_HOSTS: "claire.example",
     GPU_MEMORY: "2GiB",
+    DECODE_PATH: "portable",
     MAX_BINDING_BYTES: "1048576",
     DRAIN_SECONDS: "0",
   };
@@ -39,12 +41,21 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "cors-origin": ["https://app.example", "http://localhost:3000"],
     "allowed-host": ["claire.example"],
     "gpu-memory": 2147483648,
+    "path": "portable",
     "max-binding": 1048576,
     "drain-seconds": 0,
   };
   assert.deepEqual(readSettings([], variables), values);
   const flags = ["--model", "claire", "--host=::1", "--port", "9000", "--queue=7"];
-  flags.push("--gpu-memory", "2GiB", "--max-binding", "1048576", "--drain-seconds=0");
+  flags.push(
+    "--gpu-memory",
+    "2GiB",
+    "--path",
+    "portable",
+    "--max-binding",
+    "1048576",
+    "--drain-seconds=0",
+  );
   flags.push("--api-key", "one", "--api-key=two", "--allowed-host", "claire.example");
   flags.push("--cors-origin", "https://app.example", "--cors-origin", "http://localhost:3000");
   assert.deepEqual(readSettings(flags, {}), values);
