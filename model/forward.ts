@@ -121,8 +121,8 @@ export class Forward {
   }
 
   /**
-   * The kernels of a step of that shape, each for all layers, in no order that computes anything:
-   * for timing them one by one.
+   * The kernels of a step of that shape, each for all layers: for timing them one by one. They
+   * compute the step only where there is one layer.
    */
   parts({ rows: n, picks, splits }: StepShape): Record<string, (pass: Pass) => void> {
     const each = (encode: (layer: Layer, pass: Pass) => void) => (pass: Pass) => {

@@ -8,16 +8,17 @@ import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BUILTIN_NAME, builtinModel } from "../../model/builtin.ts";
 import { Arguments, type FlagKinds, UsageError } from "../../model/cli/arguments.ts";
-import type { EngineInfo } from "../../model/engine.ts";
+import { EngineError, type EngineInfo } from "../../model/engine.ts";
 import { startLocalEngine } from "../../model/local_engine.ts";
 import { type Path, PATHS } from "../../model/path.ts";
 import { type KernelTime, type Profile, profile } from "../../model/profile.ts";
 import { commitOf } from "./commit.ts";
 import { type EngineFigures, engineFigures } from "./engine_figures.ts";
+import { type Figures, parseFigures } from "./figures.ts";
 import { type HttpFigures, httpFigures } from "./http_figures.ts";
 import { type Plan, planFor } from "./plan.ts";
 import { Prompts } from "./prompts.ts";
-import { compare, type Figures, table } from "./report.ts";
+import { compare, table } from "./report.ts";
 
 export const help = `Measure how fast a checkpoint runs here.
 
@@ -65,10 +66,11 @@ export async function run(argv: string[]): Promise<number> {
     const order = await readOrder(args);
     const figures = await measure(order);
     const json = JSON.stringify(figures);
-    if (order.json !== undefined) await Deno.writeTextFile(order.json, `${json}\n`);
     console.log(`${table(figures)}\n`);
     if (order.earlier) console.log(`${compare(figures, order.earlier)}\n`);
     console.log(json);
+    // Last, so that a folder that cannot be written costs no figures.
+    if (order.json !== undefined) await Deno.writeTextFile(order.json, `${json}\n`);
     return 0;
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
@@ -100,12 +102,8 @@ async function readFigures(path: string): Promise<Figures> {
   } catch (error) {
     throw new UsageError(`--compare ${path} cannot be read: ${(error as Error).message}`);
   }
-  try {
-    const figures = JSON.parse(text);
-    if (figures.decode_tok_s && figures.decode_kernels && figures.prefill_kernels) return figures;
-  } catch {
-    // Said below.
-  }
+  const figures = parseFigures(text);
+  if (figures) return figures;
   throw new UsageError(`--compare ${path} should be a file that bench --json wrote.`);
 }
 
@@ -126,6 +124,9 @@ async function measure({ model, path, reference, short }: Order): Promise<Figure
     const commit = await commitOf(fileURLToPath(new URL("../..", import.meta.url)));
     const made = { name, short, commit: commit ?? null };
     return { ...heading(made, info), ...figuresOf(plan, alone, speeds, seen) };
+  } catch (error) {
+    if (!(error instanceof EngineError && error.code === "lost")) throw error;
+    throw new Error(`The GPU can no longer be used: ${await engine.lost}`);
   } finally {
     await engine.close();
   }

@@ -59,7 +59,7 @@ async function spelling(vocabSize: number, dir: string): Promise<Tokenizer> {
     return await loadTokenizer(path);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new CheckpointError(`${dir} holds no tokenizer.json, and ${error.message}`);
+    throw new CheckpointError(`${dir} holds no tokenizer.json. ${error.message}`);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -1,54 +1,11 @@
 /**
- * The bench's figures as one JSON object and as a table, and how they differ from earlier ones.
+ * The bench's figures as a table, and how they differ from earlier ones.
  *
- * Knows the names and units of figures. Measures nothing and reads no file.
+ * Knows what a person reads and compares. Measures nothing and reads no file.
  */
+import type { ByTokens, Figures, KernelFigure } from "./figures.ts";
 
-/** By context or by length, in tokens. */
-export type ByTokens = Record<string, number>;
-
-export interface KernelFigure {
-  name: string;
-  ms: number;
-  /** Null where what it reads is small or not known. */
-  gb_s: number | null;
-}
-
-/** What the last line of the bench's output holds. GB are 10^9 bytes. */
-export interface Figures {
-  date: string;
-  commit: string | null;
-  model: string;
-  /** Whether these are the few steps of --short, which say nothing of speed. */
-  short: boolean;
-  adapter: string;
-  path: string;
-  bits: number;
-  /** Inputs that share a scale; as many as a matrix has, where there are no groups. */
-  group: number;
-  act_order: boolean;
-  /** Of the real engine, by context. */
-  decode_tok_s: ByTokens;
-  /** Weights, keys and values that those tokens read. */
-  decode_gb_s: ByTokens;
-  /** Of the forward pass alone, by context. */
-  forward_tok_s: ByTokens;
-  prefill_tok_s: ByTokens;
-  ttft_ms: number;
-  /** Tokens of the prompt that `ttft_ms` is of. */
-  ttft_prompt_tokens: number;
-  stream_gap_p99_ms: number;
-  load_s: number;
-  gpu_memory_bytes: number;
-  logits_nmse: number | null;
-  /** Each kernel over all layers, in a step of one row after the first context. */
-  decode_kernels: KernelFigure[];
-  /** The same in a step of so many rows of a prompt. */
-  prefill_kernels: KernelFigure[];
-  prefill_rows: number;
-}
-
-/** A figure in a line of its own; `name` tells it from all others. */
+/** What is shown; name and unit together tell it from all others. */
 interface Line {
   name: string;
   value: number;
@@ -93,14 +50,20 @@ export function table(figures: Figures): string {
     `${model}: ${format}; ${adapter}, ${path} path`,
     ...(figures.short ? ["A short run: what it says of speed is nothing."] : []),
     "",
-    ...linesOf(figures).map(({ name, value, unit }) =>
-      `  ${name.padEnd(36)} ${shown(value).padStart(10)} ${unit}`.trimEnd()
-    ),
+    ...rows(linesOf(figures)),
     "",
     overhead(figures),
     `First token: of a prompt of ${figures.ttft_prompt_tokens} tokens, medians as everywhere else.`,
     kernels,
   ].join("\n");
+}
+
+/** Figures of one name share a row. */
+function rows(lines: Line[]): string[] {
+  return Array.from(Map.groupBy(lines, ({ name }) => name), ([name, values]) => {
+    const cells = values.map(({ value, unit }) => `${shown(value).padStart(10)} ${unit.padEnd(5)}`);
+    return `  ${name.padEnd(36)} ${cells.join(" ")}`.trimEnd();
+  });
 }
 
 /** What decoding costs beside the forward pass. */
