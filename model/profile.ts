@@ -8,7 +8,7 @@ import { type Gpu, GpuError, openGpu } from "../gpu/device.ts";
 import { Readback, readOnce } from "../gpu/readback.ts";
 import { PassTimer } from "../gpu/timer.ts";
 import { Falcon, settle } from "./falcon.ts";
-import type { Path } from "./path.ts";
+import type { ChosenPath, Path } from "./path.ts";
 import { referenceError } from "./reference_error.ts";
 import type { Row, StepShape } from "./state.ts";
 import { median } from "./statistics.ts";
@@ -37,6 +37,8 @@ export interface KernelTime {
 }
 
 export interface Profile {
+  /** The way of the decode steps. */
+  path: ChosenPath["name"];
   /** By context. */
   decode: Map<number, { tokensPerSecond: number; bytesPerToken: number }>;
   /** Of a step of one row, after the first context; none without timestamps. */
@@ -93,7 +95,8 @@ class Bench {
     const many = Array.from({ length: rows }, (_, position) => ({ token: 0, position, slot: 0 }));
     const kernels = await this.#kernels(many);
     await this.#checkPath();
-    return { decode, decodeKernels, prefillKernels: { rows, kernels }, nmse };
+    const path = model.path.name;
+    return { path, decode, decodeKernels, prefillKernels: { rows, kernels }, nmse };
   }
 
   #traffic(context: number): Traffic {

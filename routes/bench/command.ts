@@ -119,6 +119,12 @@ async function measure({ model, path, reference, short }: Order): Promise<Figure
   const engine = startLocalEngine({ model: dir, path, queueLimit: 1 });
   try {
     const info = await engine.ready;
+    if (info.path !== alone.path) {
+      throw new Error(
+        `The engine took the ${info.path} path, the forward pass alone the ${alone.path} one; ` +
+          `name one with --path (the engine says: ${info.pathReason}).`,
+      );
+    }
     const speeds = await engineFigures(engine, prompts, plan, onProgress);
     const seen = await httpFigures(engine, prompts, plan, onProgress);
     const commit = await commitOf(fileURLToPath(new URL("../..", import.meta.url)));

@@ -3,9 +3,11 @@ import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import assert from "node:assert/strict";
 import { parseFigures } from "../../../routes/bench/figures.ts";
-import { withSynthetic } from "../../model/synthetic.ts";
+import { committedGolden } from "../../golden.ts";
 
 const MAIN = fileURLToPath(new URL("../../../main.ts", import.meta.url));
+/** No tokenizer: the bench brings one. Its golden.json makes it its own reference. */
+const MODEL = committedGolden("q4-g128-act");
 
 async function bench(...args: string[]) {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -18,56 +20,53 @@ async function bench(...args: string[]) {
   return { code, stdout: text.decode(stdout), stderr: ours };
 }
 
-Deno.test("bench: the last line holds every figure, and an earlier run is compared with", () =>
-  // No tokenizer: the bench brings one.
-  withSynthetic(
-    { shape: { hiddenSize: 192, layers: 2, heads: 3, vocabSize: 512 } },
-    async (dir) => {
-      const file = join(dir, "figures.json");
-      const common = ["--short", "--model", dir, "--path", "portable"];
-      const first = await bench(...common, "--json", file);
-      assert.equal(first.code, 0, first.stderr);
-      const last = first.stdout.trimEnd().split("\n").at(-1)!;
-      assert.equal(await Deno.readTextFile(file), `${last}\n`);
-      const figures = parseFigures(last)!;
-      assert.deepEqual(JSON.parse(last), figures);
+Deno.test("bench: the last line holds every figure, and an earlier run is compared with", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const file = join(folder, "figures.json");
+    const common = ["--short", "--model", MODEL, "--path", "portable"];
+    const reference = ["--reference", MODEL];
+    const first = await bench(...common, ...reference, "--json", file);
+    assert.equal(first.code, 0, first.stderr);
+    const last = first.stdout.trimEnd().split("\n").at(-1)!;
+    assert.equal(await Deno.readTextFile(file), `${last}\n`);
+    const figures = parseFigures(last)!;
+    assert.deepEqual(JSON.parse(last), figures);
 
-      const { adapter, path, bits, group, act_order: order, logits_nmse: nmse, short } = figures;
-      assert.match(adapter, /./);
-      assert.deepEqual([path, bits, group, order, nmse, short], [
-        "portable",
-        4,
-        128,
-        true,
-        null,
-        true,
-      ]);
-      assert.deepEqual(Object.keys(figures.decode_tok_s), Object.keys(figures.decode_gb_s));
-      assert.deepEqual(Object.keys(figures.decode_tok_s), Object.keys(figures.forward_tok_s));
-      const numbers = [
-        ...[figures.decode_tok_s, figures.decode_gb_s, figures.forward_tok_s, figures.prefill_tok_s]
-          .flatMap((values) => {
-            assert(Object.keys(values).length > 0);
-            return Object.values(values);
-          }),
-        figures.ttft_ms,
-        figures.ttft_prompt_tokens,
-        figures.stream_gap_p99_ms,
-        figures.load_s,
-        figures.gpu_memory_bytes,
-        ...[...figures.decode_kernels, ...figures.prefill_kernels].map(({ ms }) => ms),
-      ];
-      for (const number of numbers) assert(Number.isFinite(number) && number > 0, `${numbers}`);
-      const kernels = figures.decode_kernels.filter(({ gb_s }) => gb_s !== null);
-      const streamed = ["attention", "dense", "down", "head", "qkv", "up"];
-      assert.deepEqual(kernels.map(({ name }) => name).sort(), streamed);
+    const { adapter, path, bits, group, act_order: order, logits_nmse: nmse, short } = figures;
+    assert.match(adapter, /./);
+    assert.deepEqual([path, bits, group, order, short], ["portable", 4, 128, true, true]);
+    assert(nmse !== null && nmse > 0 && nmse <= 1e-5, `NMSE ${nmse}`);
+    assert.deepEqual(Object.keys(figures.decode_tok_s), Object.keys(figures.decode_gb_s));
+    assert.deepEqual(Object.keys(figures.decode_tok_s), Object.keys(figures.forward_tok_s));
+    const numbers = [
+      ...[figures.decode_tok_s, figures.decode_gb_s, figures.forward_tok_s, figures.prefill_tok_s]
+        .flatMap((values) => {
+          assert(Object.keys(values).length > 0);
+          return Object.values(values);
+        }),
+      figures.ttft_ms,
+      figures.ttft_prompt_tokens,
+      figures.stream_gap_p99_ms,
+      figures.load_s,
+      figures.gpu_memory_bytes,
+      ...[...figures.decode_kernels, ...figures.prefill_kernels].map(({ ms }) => ms),
+    ];
+    for (const number of numbers) assert(Number.isFinite(number) && number > 0, `${numbers}`);
+    const kernels = figures.decode_kernels.filter(({ gb_s }) => gb_s !== null);
+    const streamed = ["attention", "dense", "down", "head", "qkv", "up"];
+    assert.deepEqual(kernels.map(({ name }) => name).sort(), streamed);
 
-      const second = await bench(...common, "--compare", file);
-      assert.equal(second.code, 0, second.stderr);
-      assert.match(second.stdout, new RegExp(`^Against ${figures.date}`, "m"));
-      assert.match(second.stdout, /^ +first token over HTTP +\S+ +\S+ ms +[-+]\d+\.\d %$/m);
-    },
-  ));
+    const second = await bench(...common, "--compare", file);
+    assert.equal(second.code, 0, second.stderr);
+    assert.match(second.stdout, new RegExp(`^Against ${figures.date}`, "m"));
+    assert.match(second.stdout, /^ +first token over HTTP +\S+ +\S+ ms +[-+]\d+\.\d %$/m);
+    const without = parseFigures(second.stdout.trimEnd().split("\n").at(-1)!)!;
+    assert.equal(without.logits_nmse, null);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
 
 Deno.test("bench: wrong arguments get a sentence and 2, a wrong model 1, before any measuring", async () => {
   const none = await bench("--compare", "no/such/file");
