@@ -7,7 +7,9 @@
 import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BUILTIN_NAME, builtinModel } from "../../model/builtin.ts";
-import { Arguments, type FlagKinds, UsageError } from "../../model/cli/arguments.ts";
+import { Arguments, UsageError } from "../../model/cli/arguments.ts";
+import { type Flags, flagsHelp } from "../../model/cli/flags.ts";
+import { modelFolder } from "../../model/cli/model_folder.ts";
 import { EngineError, type EngineInfo } from "../../model/engine.ts";
 import { startLocalEngine } from "../../model/local_engine.ts";
 import { type Path, PATHS } from "../../model/path.ts";
@@ -20,31 +22,43 @@ import { type Plan, planFor } from "./plan.ts";
 import { Prompts } from "./prompts.ts";
 import { compare, table } from "./report.ts";
 
+export const FLAGS: Flags = {
+  model: {
+    value: "MODEL",
+    variable: "MODEL",
+    help: "a checkpoint's folder, or owner/name[:revision] (default: the built-in model)",
+  },
+  path: {
+    value: "PATH",
+    variable: "DECODE_PATH",
+    help: `the way of decoding: ${PATHS.join(", ")} (default: auto)`,
+  },
+  json: { value: "FILE", variable: "BENCH_JSON", help: "write the JSON object to this file, too" },
+  compare: {
+    value: "FILE",
+    variable: "BENCH_COMPARE",
+    help: "show the change since the run that wrote this file",
+  },
+  reference: {
+    value: "DIR",
+    variable: "BENCH_REFERENCE",
+    help: "the output of tests/full_width/torch_reference.py for this checkpoint",
+  },
+  short: { variable: "BENCH_SHORT", help: "a few tokens of everything: does it run?" },
+};
+
 export const help = `Measure how fast a checkpoint runs here.
 
 Usage: deno task bench [flags]
 
 Prints a table and, as the last line, its figures as one JSON object.
 
-  --model DIR        a GPTQ Falcon checkpoint (or the variable MODEL; default: built-in)
-  --path PATH        ${PATHS.join(", ")}: the way of decoding (default auto)
-  --json FILE        write the JSON object to this file, too
-  --compare FILE     show the change since the run that wrote this file
-  --reference DIR    logits of tests/full_width/torch_reference.py for this checkpoint, to compare
-  --short            a few tokens of everything: to see that it runs, not how fast
-  --help             this text
+Flags, and the environment variables that say the same:
+
+${flagsHelp(FLAGS)}
 
 Exit code: 0; 1 if something cannot be used; 2 for wrong arguments.
 `;
-
-const FLAGS: FlagKinds = {
-  model: { value: "DIR" },
-  path: { value: "PATH" },
-  json: { value: "FILE" },
-  compare: { value: "FILE" },
-  reference: { value: "DIR" },
-  short: "switch",
-};
 
 interface Order {
   model: string | undefined;
@@ -58,7 +72,7 @@ interface Order {
 /** Returns the exit code. */
 export async function run(argv: string[]): Promise<number> {
   try {
-    const args = new Arguments(argv, FLAGS);
+    const args = new Arguments(argv, FLAGS, Deno.env.toObject());
     if (args.help) {
       console.log(help);
       return 0;
@@ -85,7 +99,7 @@ async function readOrder(args: Arguments): Promise<Order> {
   }
   const compare = args.text("compare");
   return {
-    model: args.text("model") ?? (Deno.env.get("MODEL") || undefined),
+    model: args.text("model"),
     path: args.choice("path", PATHS, "auto"),
     json: args.text("json"),
     earlier: compare === undefined ? undefined : await readFigures(compare),
@@ -109,7 +123,9 @@ async function readFigures(path: string): Promise<Figures> {
 
 /** The forward pass first: the engine then loads from the page cache. */
 async function measure({ model, path, reference, short }: Order): Promise<Figures> {
-  const dir = model ?? await builtinModel();
+  const dir = model === undefined
+    ? await builtinModel()
+    : await modelFolder(model, new AbortController().signal);
   const name = model === undefined ? BUILTIN_NAME : basename(resolve(model));
   const onProgress = (what: string) => console.error(`bench: ${what}`);
   const { prompts, maxPositions } = await Prompts.open(dir);
