@@ -41,6 +41,10 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "write a synthetic GPTQ checkpoint",
     load: () => import("./model/cli/synth.ts"),
   },
+  bench: {
+    summary: "measure how fast a checkpoint runs here",
+    load: () => import("./routes/bench/command.ts"),
+  },
 };
 
 const help = `Clairon runs Claire-7B (Falcon, GPTQ) on WebGPU.

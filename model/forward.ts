@@ -27,6 +27,7 @@ import type { Row, State, StepShape } from "./state.ts";
 import type { FalconWeights, LayerWeights } from "./weights.ts";
 
 type Rows = BoundKernel<[rows: number]>;
+type Pass = GPUComputePassEncoder;
 
 /** One layer's kernels, each with its buffers. */
 interface Layer {
@@ -117,6 +118,38 @@ export class Forward {
     if (picks === 0) return;
     this.finalNorm.dispatch(pass, picks);
     for (const { kernel, count } of this.head) kernel.dispatch(pass, count, picks);
+  }
+
+  /**
+   * The kernels of a step of that shape, each for all layers: for timing them one by one. They
+   * compute the step only where there is one layer.
+   */
+  parts({ rows: n, picks, splits }: StepShape): Record<string, (pass: Pass) => void> {
+    const each = (encode: (layer: Layer, pass: Pass) => void) => (pass: Pass) => {
+      for (const { single, many } of this.layers) encode(n === 1 ? single : many, pass);
+    };
+    const { persistent } = this;
+    const layers: Record<string, (pass: Pass) => void> = n === 1 && persistent
+      ? { decode_layers: (pass) => persistent.encode(pass) }
+      : {
+        layer_norm: each(({ normForQkv, normForUp }, pass) => {
+          normForQkv.dispatch(pass, n);
+          normForUp?.dispatch(pass, n);
+        }),
+        qkv: each(({ qkv }, pass) => qkv(pass, n)),
+        up: each(({ up }, pass) => up(pass, n)),
+        rotary_append: each(({ rotaryAppend }, pass) => rotaryAppend.dispatch(pass, n)),
+        down: each(({ down }, pass) => down(pass, n)),
+        attention: each(({ attention }, pass) => attention.dispatch(pass, n, splits)),
+        attention_combine: each(({ combine }, pass) => combine.dispatch(pass, n)),
+        dense: each(({ dense }, pass) => dense(pass, n)),
+      };
+    return {
+      embed: (pass) => this.embed.forEach((slice) => slice.dispatch(pass, n)),
+      ...layers,
+      final_norm: (pass) => this.finalNorm.dispatch(pass, picks),
+      head: (pass) => this.head.forEach(({ kernel, count }) => kernel.dispatch(pass, count, picks)),
+    };
   }
 
   #encodeLayers(pass: GPUComputePassEncoder, n: number, splits: number): void {

@@ -107,7 +107,8 @@ async function logitsAt(
   return new Float32Array(await readOnce(gpu, state.logits, vocabSize * 4));
 }
 
-function nmse(found: Float32Array, expected: Float32Array): number {
+/** Normalised mean square error: sum (found - expected)² / sum expected². */
+export function nmse(found: ArrayLike<number>, expected: ArrayLike<number>): number {
   let error = 0;
   let power = 0;
   for (let i = 0; i < expected.length; i++) {

@@ -13,6 +13,7 @@ const NAMES = [
   "inspect",
   "tokenize",
   "synth",
+  "bench",
 ];
 
 interface Outcome {
