@@ -63,7 +63,7 @@ fn gathered(i: vec4<u32>) -> vec4<f32> {
   ));
 }
 
-// A thread's quads of a hidden state: number thread and, if \`second\` holds, thread + THREADS. All
+// A thread's quads of a hidden state: number thread and, where it is below QUADS, thread + THREADS. All
 // that a phase needs of them is loaded at once, since WGSL's loops are not unrolled.
 struct Two { first: vec4<u32>, second: vec4<u32> }
 

@@ -5,7 +5,7 @@
  * one buffer, so that a kernel can see all of it through one binding. Knows nothing of what it holds.
  */
 import { storageBuffer } from "../gpu/buffer.ts";
-import { type Gpu, GpuError } from "../gpu/device.ts";
+import type { Gpu } from "../gpu/device.ts";
 
 /** A part of a buffer, bound as it is. */
 export interface Range {
@@ -36,10 +36,8 @@ export class WeightHeap {
   }
 
   /**
-   * From now on ranges lie one after the other in a buffer of so many bytes; without arenas each
-   * stays in a buffer of its own.
-   *
-   * @throws {GpuError} when the GPU refuses the buffer.
+   * From now on ranges lie one after the other in a buffer of so many bytes; without arenas, or where
+   * the GPU refuses so large a buffer, each stays in a buffer of its own.
    */
   async open(label: string, bytes: number): Promise<void> {
     if (!this.arenas) return;
@@ -47,8 +45,8 @@ export class WeightHeap {
     device.pushErrorScope("out-of-memory");
     const buffer = storageBuffer(this.gpu, label, bytes);
     const error = await device.popErrorScope();
-    if (error) throw new GpuError(`${label}: ${error.message}`);
-    this.#open = { buffer, used: 0 };
+    if (error) this.gpu.freeBuffer(buffer);
+    this.#open = error ? undefined : { buffer, used: 0 };
   }
 
   /** From now on each range has a buffer of its own. */
