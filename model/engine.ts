@@ -70,6 +70,11 @@ export interface GenerateRequest {
    * alternatives.
    */
   promptLogprobs: boolean;
+  /**
+   * Whose prompts it may share keys and values with: those of the same scope. Never a key itself.
+   * Default: one scope for all that name none.
+   */
+  cacheScope?: string;
 }
 
 /** A token and its natural-log probability. -Infinity where sampling removed it. */
@@ -97,6 +102,8 @@ export type TokenEvent =
     top: TokenLogprob[];
     /** Best `topTokens` after processing, best first. */
     processedTop: TokenLogprob[];
+    /** On the first token: tokens of the prompt whose keys and values were there already. */
+    cachedTokens?: number;
     /** Set on the last token. */
     finish?: FinishReason;
   };
@@ -135,9 +142,18 @@ export interface EngineStats {
   waiting: number;
   /** Token rows computed since the start: prompt and decode rows alike. */
   rows: number;
-  /** KV blocks in use now, and in all. */
+  /** Steps of the GPU since the start; rows / steps is the mean batch. */
+  steps: number;
+  /** KV blocks that running requests hold now, and in all; others may keep prefixes for later. */
   blocksUsed: number;
   blocksTotal: number;
+  /** Prompt tokens looked up among the kept prefixes since the start, and those found. */
+  prefixQueries: number;
+  prefixHits: number;
+  /** Requests whose client left since the start, by what they were waiting for. */
+  cancelledQueued: number;
+  cancelledPrefill: number;
+  cancelledDecode: number;
 }
 
 export interface Engine {

@@ -131,8 +131,14 @@ class LocalEngine implements Engine {
       running: now(COUNTERS.running),
       waiting: now(COUNTERS.waiting),
       rows: counters[COUNTERS.rows],
+      steps: counters[COUNTERS.steps],
       blocksUsed: now(COUNTERS.blocksUsed),
       blocksTotal: counters[COUNTERS.blocksTotal],
+      prefixQueries: counters[COUNTERS.prefixQueries],
+      prefixHits: counters[COUNTERS.prefixHits],
+      cancelledQueued: counters[COUNTERS.cancelledQueued],
+      cancelledPrefill: counters[COUNTERS.cancelledPrefill],
+      cancelledDecode: counters[COUNTERS.cancelledDecode],
     };
   }
 

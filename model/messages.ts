@@ -35,5 +35,17 @@ export type FromWorker =
   | { type: "closed" };
 
 /** Places in the shared counters: the worker writes, the HTTP thread reads at any time. */
-export const COUNTERS = { running: 0, waiting: 1, rows: 2, blocksUsed: 3, blocksTotal: 4 } as const;
+export const COUNTERS = {
+  running: 0,
+  waiting: 1,
+  rows: 2,
+  steps: 3,
+  blocksUsed: 4,
+  blocksTotal: 5,
+  prefixQueries: 6,
+  prefixHits: 7,
+  cancelledQueued: 8,
+  cancelledPrefill: 9,
+  cancelledDecode: 10,
+} as const;
 export const COUNTER_BYTES = 8 * Object.keys(COUNTERS).length;

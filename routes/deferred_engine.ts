@@ -78,6 +78,12 @@ class DeferredEngine implements Engine {
       rows: 0,
       blocksUsed: 0,
       blocksTotal: 0,
+      steps: 0,
+      prefixQueries: 0,
+      prefixHits: 0,
+      cancelledQueued: 0,
+      cancelledPrefill: 0,
+      cancelledDecode: 0,
     };
   }
 

@@ -184,6 +184,12 @@ export class FakeEngine implements Engine {
       rows: this.#rows,
       blocksUsed: this.running,
       blocksTotal: 64,
+      steps: 0,
+      prefixQueries: 0,
+      prefixHits: 0,
+      cancelledQueued: 0,
+      cancelledPrefill: 0,
+      cancelledDecode: 0,
     };
   }
 
