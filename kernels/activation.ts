@@ -1,21 +1,25 @@
 /**
- * How matrix kernels exchange their inputs: 32 numbers as two bytes each and a common scale.
+ * How matrix kernels exchange their inputs: 32 numbers as one or two bytes each and a common scale.
  *
  * Knows the layout, the WGSL text that writes it, and its sizes. It is no kernel and has no
  * bindings.
  *
  * GPUs multiply bytes four at a time, and two bytes a number are finer than half precision: number
- * i of a chunk is `scale * (128 high[i] + low[i])`, a whole number of 15 bits times a scale.
+ * i of a chunk is `scale * (128 high[i] + low[i])`, a whole number of 15 bits times a scale. With
+ * one byte a number, `scale * high[i]`, it is coarser, and half the work.
  *
- *   word  0.. 3  high[0..3], high[8..11], high[16..19], high[24..27]
- *   word  4.. 7  high[4..7], high[12..15], high[20..23], high[28..31]
- *   word  8..15  the same of low
- *   word 16      scale (f32 bits)
- *   word 17      sum of the whole numbers: what a weight's zero point is multiplied by
- *   word 18, 19  unused: a chunk is five 16-byte loads
+ *   vec4 0  high[0..3], high[8..11], high[16..19], high[24..27]
+ *   vec4 1  high[4..7], high[12..15], high[20..23], high[28..31]
+ *   vec4 2  as 0, of low (unused with one byte a number)
+ *   vec4 3  as 1, of low
+ *   vec4 4  scale (f32 bits); sum of the whole numbers, which a weight's zero point is multiplied
+ *           by; two words unused
  *
  * The even and odd quads lie apart because a word of 4-bit weights holds eight inputs, the first
  * four in the low halves of its bytes, the others in the high ones.
+ *
+ * A row of many chunks keeps the first vec4 of all its chunks, then the second of all, and so on:
+ * threads that read chunks side by side read memory side by side.
  */
 
 /** Numbers in a chunk. */
@@ -28,22 +32,32 @@ export function activationBytes(rows: number, width: number): number {
   return rows * width / CHUNK * CHUNK_WORDS * 4;
 }
 
+/** Bytes that a number is stored in. */
+export type NumberBytes = 1 | 2;
+
 /**
- * `store_quad(values, chunk, thread, inside)` writes four numbers of a chunk to `y: array<u32>`,
- * which the kernel declares; `inside` tells threads that have something to write.
+ * `store_quad(values, place, thread, inside)` writes four numbers of a chunk to `y: array<u32>`;
+ * `inside` tells threads that have something to write. `place_of(row, chunk, chunks)` is the place
+ * of a chunk. The kernel declares y, THREADS and the override NUMBER_BYTES.
  *
- * All threads of the workgroup (THREADS, which the kernel declares) call it, thread t with numbers
- * 4 (t % 8) and up of a chunk that it shares with the seven threads of its group of eight, which
- * agree on `inside`. A number that is not finite leaves a scale that is not.
+ * All threads of the workgroup call it, thread t with numbers 4 (t % 8) and up of a chunk that it
+ * shares with the seven threads of its group of eight, which agree on `inside`. A number that is not
+ * finite leaves a scale that is not.
  */
 export const STORE_QUAD = `
-const LARGEST_WHOLE = 16319.0; // 128 * 127 + 63
-
 // Sizes as bits: they sort as their floats do, and NaN above all, which max() of floats would drop.
 var<workgroup> quad_largest: array<u32, THREADS>;
 var<workgroup> quad_sum: array<i32, THREADS>;
 
-fn store_quad(values: vec4<f32>, chunk: u32, thread: u32, inside: bool) {
+// First vec4 of a chunk, and the way to its next one.
+struct Place { first: u32, stride: u32 }
+
+fn place_of(row: u32, chunk: u32, chunks: u32) -> Place {
+  return Place(row * ${CHUNK_WORDS / 4}u * chunks + chunk, chunks);
+}
+
+fn store_quad(values: vec4<f32>, place: Place, thread: u32, inside: bool) {
+  let largest_whole = select(16319.0, 127.0, NUMBER_BYTES == 1u); // 128 * 127 + 63
   let part = thread % 8u;
   let mates = thread - part;
   let size = bitcast<vec4<u32>>(values) & vec4(0x7fffffffu);
@@ -54,23 +68,27 @@ fn store_quad(values: vec4<f32>, chunk: u32, thread: u32, inside: bool) {
   let c = max(quad_largest[mates + 4u], quad_largest[mates + 5u]);
   let d = max(quad_largest[mates + 6u], quad_largest[mates + 7u]);
   let largest = bitcast<f32>(max(max(a, b), max(c, d)));
-  let inverse = select(LARGEST_WHOLE / largest, 0.0, largest < 1e-30);
+  let inverse = select(largest_whole / largest, 0.0, largest < 1e-30);
   let whole = vec4<i32>(round(values * inverse));
-  let high = (whole + 64) >> vec4(7u);
-  let low = whole - high * 128;
   quad_sum[thread] = whole.x + whole.y + whole.z + whole.w;
   workgroupBarrier();
   if (!inside) {
     return;
   }
-  let at = chunk * ${CHUNK_WORDS}u + (part % 2u) * 4u + part / 2u;
-  y[at] = pack4xI8(high);
-  y[at + 8u] = pack4xI8(low);
+  let at = 4u * (place.first + part % 2u * place.stride) + part / 2u;
+  if (NUMBER_BYTES == 1u) {
+    y[at] = pack4xI8(whole);
+  } else {
+    let high = (whole + 64) >> vec4(7u);
+    y[at] = pack4xI8(high);
+    y[at + 8u * place.stride] = pack4xI8(whole - high * 128);
+  }
   if (part == 0u) {
     let first = quad_sum[mates] + quad_sum[mates + 1u] + quad_sum[mates + 2u] + quad_sum[mates + 3u];
     let second = quad_sum[mates + 4u] + quad_sum[mates + 5u] + quad_sum[mates + 6u] + quad_sum[mates + 7u];
-    y[chunk * ${CHUNK_WORDS}u + 16u] = bitcast<u32>(largest / LARGEST_WHOLE);
-    y[chunk * ${CHUNK_WORDS}u + 17u] = bitcast<u32>(first + second);
+    let last = 4u * (place.first + 4u * place.stride);
+    y[last] = bitcast<u32>(largest / largest_whole);
+    y[last + 1u] = bitcast<u32>(first + second);
   }
 }
 `;

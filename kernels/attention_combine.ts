@@ -5,7 +5,7 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { STORE_QUAD } from "./activation.ts";
+import { type NumberBytes, STORE_QUAD } from "./activation.ts";
 import code from "./attention_combine.wgsl" with { type: "text" };
 
 const source = defineKernel({
@@ -17,12 +17,16 @@ const source = defineKernel({
 const OUTPUTS_PER_WORKGROUP = 256;
 
 /** `y[r, i] = attention output perm[i] of row r`, (rows, heads * headDim). */
-export function attentionCombine(gpu: Gpu, shape: { heads: number; headDim: number }) {
+export function attentionCombine(
+  gpu: Gpu,
+  shape: { heads: number; headDim: number },
+  numberBytes: NumberBytes = 2,
+) {
   const width = shape.heads * shape.headDim;
   return compileKernel(
     gpu,
     source,
-    { HEADS: shape.heads, HEAD_DIM: shape.headDim },
+    { HEADS: shape.heads, HEAD_DIM: shape.headDim, NUMBER_BYTES: numberBytes },
     (rows: number) => [Math.ceil(width / OUTPUTS_PER_WORKGROUP), rows],
   );
 }

@@ -6,6 +6,7 @@
 // The text of store_quad is in activation.ts.
 override HEADS: u32;
 override HEAD_DIM: u32;
+override NUMBER_BYTES: u32; // of y
 
 const THREADS = 64u;
 const LOWEST = -3.0e38;
@@ -65,5 +66,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     combined(row, i.z, splits),
     combined(row, i.w, splits),
   );
-  store_quad(values, (row * WIDTH + 4u * quad) / 32u, thread, inside);
+  store_quad(values, place_of(row, quad / 8u, WIDTH / 32u), thread, inside);
 }

@@ -8,9 +8,9 @@ import { STORE_QUAD } from "./activation.ts";
 import { GELU } from "./gelu.ts";
 
 /**
- * `dot_bytes(a, b)` multiplies sixteen signed bytes by sixteen. `finish(value, at, thread, inside)`
- * stores four outputs, the first of them number `at` of y, as EPILOGUE says; the kernel declares
- * EPILOGUE and `y: array<u32>`, and all threads of the workgroup call it (see `STORE_QUAD`).
+ * `dot_bytes(a, b)` multiplies sixteen signed bytes by sixteen. `finish(value, row, output, thread,
+ * inside)` stores four outputs of a row as EPILOGUE says; the kernel declares EPILOGUE, OUT and
+ * `y: array<u32>`, and all threads of the workgroup call it (see `STORE_QUAD`).
  */
 export const FINISH = GELU + STORE_QUAD + `
 fn dot_bytes(a: vec4<u32>, b: vec4<u32>) -> i32 {
@@ -18,14 +18,15 @@ fn dot_bytes(a: vec4<u32>, b: vec4<u32>) -> i32 {
     dot4I8Packed(a.w, b.w);
 }
 
-fn finish(product: vec4<f32>, at: u32, thread: u32, inside: bool) {
+fn finish(product: vec4<f32>, row: u32, output: u32, thread: u32, inside: bool) {
   if (EPILOGUE == 1u) {
-    store_quad(gelu(product), at / 32u, thread, inside);
+    store_quad(gelu(product), place_of(row, output / 32u, OUT / 32u), thread, inside);
     return;
   }
   if (!inside) {
     return;
   }
+  let at = row * OUT + output;
   var value = product;
   if (EPILOGUE == 2u) {
     value += vec4(

@@ -12,6 +12,7 @@ override IN: u32;
 override OUT: u32; // of the whole matrix: the stride of y
 override GROUP_SIZE: u32;
 override EPILOGUE: u32; // 0: store f32, 1: store gelu as chunks, 2: add to f32
+override NUMBER_BYTES: u32; // of a number of x, and of y as chunks
 override THREADS: u32;
 override LANES: u32;
 
@@ -62,8 +63,10 @@ fn product(w: Weights, group: u32, i: Inputs) -> f32 {
     even &= vec4(0x0f0f0f0fu);
     odd = (odd >> vec4(4u)) & vec4(0x0f0f0f0fu);
   }
-  let whole = 128 * (dot_bytes(even, i.even_high) + dot_bytes(odd, i.odd_high)) +
-    dot_bytes(even, i.even_low) + dot_bytes(odd, i.odd_low);
+  var whole = dot_bytes(even, i.even_high) + dot_bytes(odd, i.odd_high);
+  if (NUMBER_BYTES == 2u) {
+    whole = 128 * whole + dot_bytes(even, i.even_low) + dot_bytes(odd, i.odd_low);
+  }
   let scale_zero = unpack2x16float(group);
   return scale_zero.x * f32(whole - i32(scale_zero.y) * i.sum);
 }
@@ -86,10 +89,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let g1 = scale_zero_at(local + 1u, chunk);
       let g2 = scale_zero_at(local + 2u, chunk);
       let g3 = scale_zero_at(local + 3u, chunk);
-      let at = (row * CHUNKS + chunk) * 5u;
-      let last = x[at + 4u];
+      let at = row * 5u * CHUNKS + chunk;
+      let last = x[at + 4u * CHUNKS];
       let scale = bitcast<f32>(last.x);
-      let i = Inputs(x[at], x[at + 1u], x[at + 2u], x[at + 3u], bitcast<i32>(last.y));
+      let i = Inputs(
+        x[at],
+        x[at + CHUNKS],
+        x[at + 2u * CHUNKS],
+        x[at + 3u * CHUNKS],
+        bitcast<i32>(last.y),
+      );
       sum += scale * vec4(product(w0, g0, i), product(w1, g1, i), product(w2, g2, i), product(w3, g3, i));
     }
   }
@@ -108,6 +117,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (inside) {
     value = sums[thread * LANES] + bias[(slice.first + mine) / 4u];
   }
-  let at = row * OUT + slice.first + mine;
-  finish(value, at, thread, inside);
+  finish(value, row, slice.first + mine, thread, inside);
 }

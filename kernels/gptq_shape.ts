@@ -3,6 +3,7 @@
  *
  * Knows the constants both of them declare; knows no WGSL.
  */
+import type { NumberBytes } from "./activation.ts";
 
 /** What happens to a product before it is stored. */
 export const EPILOGUE = { store: 0, gelu: 1, add: 2 } as const;
@@ -14,6 +15,8 @@ export interface MatrixShape {
   /** Inputs that share a scale, a multiple of 32; `inFeatures` when there are no groups. */
   groupSize: number;
   epilogue: keyof typeof EPILOGUE;
+  /** Of the chunks read and written. Default: 2. */
+  numberBytes?: NumberBytes;
 }
 
 /** The override constants of `gptq_gemv` and `gptq_gemm`. */
@@ -24,5 +27,6 @@ export function matrixConstants(shape: MatrixShape): Record<string, number> {
     OUT: shape.outFeatures,
     GROUP_SIZE: shape.groupSize,
     EPILOGUE: EPILOGUE[shape.epilogue],
+    NUMBER_BYTES: shape.numberBytes ?? 2,
   };
 }

@@ -5,7 +5,7 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { STORE_QUAD } from "./activation.ts";
+import { type NumberBytes, STORE_QUAD } from "./activation.ts";
 import { ROW_STATISTICS, statisticsThreads } from "./row_statistics.ts";
 import code from "./layer_norm.wgsl" with { type: "text" };
 
@@ -16,11 +16,21 @@ const source = defineKernel({
 });
 
 /** `y[r, i] = ((x[r] - mean) / sqrt(variance + epsilon) * weight + bias)[perm[i]]`. */
-export function layerNorm(gpu: Gpu, hidden: number, epsilon: number) {
+export function layerNorm(
+  gpu: Gpu,
+  hidden: number,
+  epsilon: number,
+  numberBytes: NumberBytes = 2,
+) {
   return compileKernel(
     gpu,
     source,
-    { HIDDEN: hidden, EPSILON: epsilon, THREADS: statisticsThreads(gpu, hidden) },
+    {
+      HIDDEN: hidden,
+      EPSILON: epsilon,
+      THREADS: statisticsThreads(gpu, hidden),
+      NUMBER_BYTES: numberBytes,
+    },
     (rows: number) => [rows],
   );
 }

@@ -3,6 +3,7 @@
 // The texts of statistics and store_quad are in row_statistics.ts and activation.ts.
 override HIDDEN: u32;
 override EPSILON: f32;
+override NUMBER_BYTES: u32; // of y
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // (rows, HIDDEN / 4)
 @group(0) @binding(1) var<storage, read> weight: array<f32>; // (HIDDEN)
@@ -26,6 +27,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let weights = vec4(weight[i.x], weight[i.y], weight[i.z], weight[i.w]);
     let biases = vec4(bias[i.x], bias[i.y], bias[i.z], bias[i.w]);
     let normed = (values - mean_scale.x) * mean_scale.y * weights + biases;
-    store_quad(normed, (row + 4u * quad) / 32u, thread, inside);
+    store_quad(normed, place_of(group.x, quad / 8u, HIDDEN / 32u), thread, inside);
   }
 }

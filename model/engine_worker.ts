@@ -59,7 +59,7 @@ async function fail(error: unknown): Promise<void> {
 
 async function load(options: LoadOptions, counters: Loaded["counters"]): Promise<void> {
   const started = performance.now();
-  const { model: dir, maxBindingBytes, kvBytes, path } = options;
+  const { model: dir, maxBindingBytes, kvBytes, path, numberBytes, deterministic } = options;
   try {
     const gpu = opened = await openGpu({
       ...(maxBindingBytes !== undefined && { maxBindingBytes }),
@@ -68,6 +68,8 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
       slots: SLOTS,
       ...(kvBytes !== undefined && { kvBytes }),
       ...(path !== undefined && { path }),
+      ...(numberBytes !== undefined && { numberBytes }),
+      ...(deterministic !== undefined && { deterministic }),
       onProgress: (done, total) => {
         if (closing) throw new Error("closed while loading");
         post({ type: "progress", done, total });
@@ -87,7 +89,7 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
   const { gpu, model } = loaded;
   publish();
   const seconds = (performance.now() - started) / 1000;
-  post({ type: "ready", info: describe(dir, model, gpu, seconds) });
+  post({ type: "ready", info: describe(options, model, gpu, seconds) });
   gpu.lost.then((reason) => post({ type: "lost", reason }));
   run(loaded).catch(fail);
 }
@@ -177,7 +179,12 @@ function longest({ state, kv }: Falcon): number {
   return Math.min(state.limits.maxPositions, kv.blocks * kv.blockTokens);
 }
 
-function describe(name: string, model: Falcon, gpu: Gpu, loadSeconds: number): EngineInfo {
+function describe(
+  { model: name, numberBytes }: LoadOptions,
+  model: Falcon,
+  gpu: Gpu,
+  loadSeconds: number,
+): EngineInfo {
   const { config, quantization } = model;
   return {
     model: name,
@@ -185,6 +192,8 @@ function describe(name: string, model: Falcon, gpu: Gpu, loadSeconds: number): E
     software: gpu.software,
     path: model.path.name,
     pathReason: model.path.reason,
+    activations: numberBytes === 1 ? "int8" : "int16",
+    deterministic: model.state.limits.deterministic ?? false,
     bits: quantization.bits,
     groupSize: quantization.groupSize,
     actOrder: quantization.actOrder,

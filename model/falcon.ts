@@ -11,6 +11,7 @@ import type { Quantization } from "./checkpoint/quantization.ts";
 import type { FalconConfig } from "./config.ts";
 import { Forward } from "./forward.ts";
 import { BLOCK_TOKENS, kvBytesPerToken, KvCache } from "./kv_cache.ts";
+import type { Arithmetic } from "./multiply.ts";
 import { choosePath, type ChosenPath } from "./path.ts";
 import type { Path } from "./path_names.ts";
 import { type Limits, rowsThatFit, State } from "./state.ts";
@@ -25,15 +26,20 @@ export interface FalconOptions {
   maxPositions?: number;
   /** Tokens of a prompt computed in one step, at most. */
   maxRows?: number;
+  /** Rows that may ask for logits in one step. */
+  maxPicks?: number;
   /** The way of one-row steps. Default: auto. */
   path?: Path;
+  /** Bytes of a number that steps of several rows multiply with. Default: 2, the accurate way. */
+  numberBytes?: Arithmetic["numberBytes"];
+  /** Whether rows are computed alike whatever else a step holds, by one family of kernels. */
+  deterministic?: boolean;
   /** Workgroups of the persistent path, instead of as many as the GPU runs at once; for tests. */
   workgroups?: number;
   onProgress?: Progress;
 }
 
 const DEFAULT_ROWS = 256;
-/** Rows that may ask for logits in one step. */
 const MAX_PICKS = 8;
 
 export class Falcon {
@@ -61,16 +67,21 @@ export class Falcon {
       const tensors = await findFalconTensors(checkpoint);
       const limits = fitLimits(gpu, config, options);
       const blocks = kvBlocks(gpu, config, limits, options.kvBytes);
-      const { path: way = "auto", onProgress, slots = 1 } = options;
+      const { path = "auto", onProgress, slots = 1, numberBytes = 2 } = options;
+      const { deterministic = false } = limits;
+      const way = deterministic ? "portable" : path;
       const together = way === "persistent" || (way === "auto" && !gpu.software);
       const weights = await loadWeights(gpu, checkpoint, tensors, onProgress, together);
       const kv = new KvCache(gpu, config, blocks, slots, limits.maxPositions, together);
       const state = new State(gpu, config, limits);
-      const forward = await Forward.create(gpu, config, weights, state, kv);
+      const arithmetic = { numberBytes, deterministic };
+      const forward = await Forward.create(gpu, config, weights, state, kv, arithmetic);
       await settle(gpu);
       const parts = { gpu, config, weights, state, kv, forward };
-      const path = await choosePath(parts, way, options.workgroups);
-      return new Falcon(gpu, config, quantization, weights, kv, state, forward, path);
+      const chosen = deterministic
+        ? { name: "portable" as const, reason: "deterministic" }
+        : await choosePath(parts, way, options.workgroups);
+      return new Falcon(gpu, config, quantization, weights, kv, state, forward, chosen);
     } finally {
       checkpoint.close();
     }
@@ -91,8 +102,9 @@ export async function settle(gpu: Gpu): Promise<void> {
 export function fitLimits(gpu: Gpu, config: FalconConfig, options: FalconOptions): Limits {
   return {
     maxRows: rowsThatFit(gpu, config, options.maxRows ?? DEFAULT_ROWS),
-    maxPicks: MAX_PICKS,
+    maxPicks: options.maxPicks ?? MAX_PICKS,
     maxPositions: Math.min(options.maxPositions ?? config.maxPositions, config.maxPositions),
+    deterministic: options.deterministic ?? false,
   };
 }
 

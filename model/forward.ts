@@ -15,18 +15,20 @@ import { attention } from "../kernels/attention.ts";
 import { attentionCombine } from "../kernels/attention_combine.ts";
 import { embed } from "../kernels/embed.ts";
 import { finalNorm } from "../kernels/final_norm.ts";
-import { head } from "../kernels/head.ts";
+import { FEW_ROWS } from "../kernels/gptq_tiles.ts";
+import { head, headRows } from "../kernels/head.ts";
 import { layerNorm } from "../kernels/layer_norm.ts";
 import { rotaryAngles, rotaryAppend } from "../kernels/rotary_append.ts";
 import type { Activations } from "./activations.ts";
 import type { FalconConfig } from "./config.ts";
 import { BLOCK_TOKENS, type KvCache } from "./kv_cache.ts";
-import { multiplier, type Multiply } from "./multiply.ts";
+import { type Arithmetic, multiplier, type Multiply } from "./multiply.ts";
 import { PersistentLayers } from "./persistent_layers.ts";
 import type { Row, State, StepShape } from "./state.ts";
 import type { FalconWeights, LayerWeights } from "./weights.ts";
 
 type Rows = BoundKernel<[rows: number]>;
+type Head = BoundKernel<[entries: number, rows: number]>;
 type Pass = GPUComputePassEncoder;
 
 /** One layer's kernels, each with its buffers. */
@@ -53,12 +55,10 @@ export class Forward {
     /** Rotary angles, (positions, headDim / 2) pairs. */
     readonly angles: GPUBuffer,
     private readonly embed: Rows[],
-    private readonly layers: { single: Layer; many: Layer }[],
+    private readonly layers: { few: Layer; many: Layer }[],
     private readonly finalNorm: BoundKernel<[picks: number]>,
-    private readonly head: {
-      kernel: BoundKernel<[entries: number, rows: number]>;
-      count: number;
-    }[],
+    private readonly head: { one: Head; rows: Head; count: number }[],
+    private readonly arithmetic: Arithmetic,
   ) {}
 
   /** Compiles every kernel and binds every buffer; nothing is created afterwards. */
@@ -68,12 +68,14 @@ export class Forward {
     weights: FalconWeights,
     state: State,
     kv: KvCache,
+    arithmetic: Arithmetic = { numberBytes: 2, deterministic: false },
   ): Promise<Forward> {
     const { hiddenSize: hidden, vocabSize: vocab, layerNormEpsilon: epsilon } = config;
     const { x, rows, picked, final, logits } = state;
     const embedKernel = await embed(gpu, hidden);
     const finalNormKernel = await finalNorm(gpu, hidden, epsilon);
     const headKernel = await head(gpu, { hidden, vocab });
+    const headRowsKernel = await headRows(gpu, { hidden, vocab });
     const angles = storageFrom(
       gpu,
       "rotary angles",
@@ -82,8 +84,18 @@ export class Forward {
     const layers: Forward["layers"] = [];
     for (const [i, layer] of weights.layers.entries()) {
       const bind = (activations: Activations) =>
-        bindLayer(gpu, config, layer, state, activations, kv.tables, kv.layers[i], angles);
-      layers.push({ single: await bind(state.single[i]), many: await bind(state.shared) });
+        bindLayer(
+          gpu,
+          config,
+          layer,
+          state,
+          activations,
+          kv.tables,
+          kv.layers[i],
+          angles,
+          arithmetic,
+        );
+      layers.push({ few: await bind(state.few[i]), many: await bind(state.shared) });
     }
     return new Forward(
       state,
@@ -95,9 +107,11 @@ export class Forward {
       layers,
       finalNormKernel.bind({ x, picked, ...weights.finalNorm, y: final }),
       weights.embedding.map(({ range: table, uniform: slice, count }) => ({
-        kernel: headKernel.bind({ x: final, table, logits, slice }),
+        one: headKernel.bind({ x: final, table, logits, slice }),
+        rows: headRowsKernel.bind({ x: final, table, logits, slice, rows: state.rowCount }),
         count,
       })),
+      arithmetic,
     );
   }
 
@@ -117,7 +131,7 @@ export class Forward {
     else this.#encodeLayers(pass, n, splits);
     if (picks === 0) return;
     this.finalNorm.dispatch(pass, picks);
-    for (const { kernel, count } of this.head) kernel.dispatch(pass, count, picks);
+    this.#encodeHead(pass, picks);
   }
 
   /**
@@ -126,7 +140,7 @@ export class Forward {
    */
   parts({ rows: n, picks, splits }: StepShape): Record<string, (pass: Pass) => void> {
     const each = (encode: (layer: Layer, pass: Pass) => void) => (pass: Pass) => {
-      for (const { single, many } of this.layers) encode(n === 1 ? single : many, pass);
+      for (const { few, many } of this.layers) encode(n <= FEW_ROWS ? few : many, pass);
     };
     const { persistent } = this;
     const layers: Record<string, (pass: Pass) => void> = n === 1 && persistent
@@ -148,16 +162,23 @@ export class Forward {
       embed: (pass) => this.embed.forEach((slice) => slice.dispatch(pass, n)),
       ...layers,
       final_norm: (pass) => this.finalNorm.dispatch(pass, picks),
-      head: (pass) => this.head.forEach(({ kernel, count }) => kernel.dispatch(pass, count, picks)),
+      head: (pass) => this.#encodeHead(pass, picks),
     };
   }
 
+  #encodeHead(pass: GPUComputePassEncoder, picks: number): void {
+    for (const { one, rows, count } of this.head) {
+      const kernel = picks === 1 && !this.arithmetic.deterministic ? one : rows;
+      kernel.dispatch(pass, count, picks);
+    }
+  }
+
   #encodeLayers(pass: GPUComputePassEncoder, n: number, splits: number): void {
-    for (const { single, many } of this.layers) {
-      const layer = n === 1 ? single : many;
+    for (const { few, many } of this.layers) {
+      const layer = n <= FEW_ROWS ? few : many;
       layer.normForQkv.dispatch(pass, n);
       layer.normForUp?.dispatch(pass, n);
-      // With one row, qkv and up overlap, and so do down and attention.
+      // With few rows, qkv and up overlap, and so do down and attention.
       layer.qkv(pass, n);
       layer.up(pass, n);
       layer.rotaryAppend.dispatch(pass, n);
@@ -178,22 +199,30 @@ async function bindLayer(
   tables: GPUBuffer,
   kv: Binding,
   angles: GPUBuffer,
+  arithmetic: Arithmetic,
 ): Promise<Layer> {
   const { hiddenSize, layerNormEpsilon, heads, headDim } = config;
+  const { numberBytes } = arithmetic;
   const { rows, x, attentionStep: step } = state;
   const { normForQkv, qkv, q, partial, mix, ffn } = activations;
   const { norm, qkvOrder, upOrder, oneOrder, denseOrder: perm } = weights;
   const normForUp = oneOrder ? normForQkv : activations.normForUp;
   const shape = { heads, headDim, block: BLOCK_TOKENS };
-  const normKernel = await layerNorm(gpu, hiddenSize, layerNormEpsilon);
-  const multiply = multiplier(gpu, state);
+  const normKernel = await layerNorm(gpu, hiddenSize, layerNormEpsilon, numberBytes);
+  const multiply = multiplier(gpu, state, arithmetic);
   return {
     normForQkv: normKernel.bind({ x, ...norm, perm: qkvOrder, y: normForQkv }),
     normForUp: oneOrder ? undefined : normKernel.bind({ x, ...norm, perm: upOrder, y: normForUp }),
     qkv: await multiply(weights.qkv, normForQkv, "store", qkv, [normForUp]),
     rotaryAppend: (await rotaryAppend(gpu, shape)).bind({ rows, tables, angles, qkv, q, kv }),
     attention: (await attention(gpu, shape)).bind({ rows, tables, q, kv, partial, step }),
-    combine: (await attentionCombine(gpu, shape)).bind({ rows, partial, perm, y: mix, step }),
+    combine: (await attentionCombine(gpu, shape, numberBytes)).bind({
+      rows,
+      partial,
+      perm,
+      y: mix,
+      step,
+    }),
     dense: await multiply(weights.dense, mix, "add", x),
     up: await multiply(weights.up, normForUp, "gelu", ffn),
     down: await multiply(weights.down, ffn, "add", x, [q, kv]),

@@ -89,10 +89,10 @@ class LocalEngine implements Engine {
       event.preventDefault();
       this.#lose(`The GPU worker stopped: ${event.message}`);
     };
-    const { model, kvBytes, maxBindingBytes, path } = options;
+    const { model, kvBytes, maxBindingBytes, path, numberBytes, deterministic } = options;
     this.#send({
       type: "load",
-      options: { model, kvBytes, maxBindingBytes, path },
+      options: { model, kvBytes, maxBindingBytes, path, numberBytes, deterministic },
       counters: this.#counters,
     });
   }

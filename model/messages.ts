@@ -15,6 +15,9 @@ export interface LoadOptions {
   maxBindingBytes?: number | undefined;
   /** The way of one-row steps; by default the fastest that works. */
   path?: Path | undefined;
+  /** See `FalconOptions`. */
+  numberBytes?: 1 | 2 | undefined;
+  deterministic?: boolean | undefined;
 }
 
 export type ToWorker =

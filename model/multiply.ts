@@ -5,14 +5,24 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { Binding } from "../gpu/kernel.ts";
+import type { NumberBytes } from "../kernels/activation.ts";
 import { gptqGemm } from "../kernels/gptq_gemm.ts";
 import { gptqGemv } from "../kernels/gptq_gemv.ts";
 import type { MatrixShape } from "../kernels/gptq_shape.ts";
+import { FEW_ROWS, fewRows, MANY_ROWS } from "../kernels/gptq_tiles.ts";
 import type { LinearWeights } from "./linear.ts";
 import type { State } from "./state.ts";
 
-/** From here on, reading the weights once for eight rows pays. */
+/** Rows up to which each reads the weights for itself. */
 const MOST_GEMV_ROWS = 2;
+
+/** How rows are computed. */
+export interface Arithmetic {
+  /** Bytes of a number that matrices are multiplied with: 1 is faster and coarser. */
+  numberBytes: NumberBytes;
+  /** Whether a row is computed in the same order whatever else the step holds. */
+  deterministic: boolean;
+}
 
 /** Encodes `y = epilogue(W x + bias)` for the first `rows` rows. */
 export type Multiply = (pass: GPUComputePassEncoder, rows: number) => void;
@@ -21,7 +31,11 @@ export type Multiply = (pass: GPUComputePassEncoder, rows: number) => void;
  * Returns a function that binds matrices for steps of `state`. `alsoRead` names up to two buffers
  * that the kernel after this one reads; see `gptq_gemv.ts`.
  */
-export function multiplier(gpu: Gpu, { rowCount }: State) {
+export function multiplier(
+  gpu: Gpu,
+  { rowCount }: State,
+  { numberBytes, deterministic }: Arithmetic,
+) {
   return async (
     linear: LinearWeights,
     x: GPUBuffer,
@@ -29,20 +43,25 @@ export function multiplier(gpu: Gpu, { rowCount }: State) {
     y: GPUBuffer,
     alsoRead: readonly Binding[] = [],
   ): Promise<Multiply> => {
-    const shape = { ...linear, epilogue };
+    const shape = { ...linear, epilogue, numberBytes };
     const gemv = await gptqGemv(gpu, shape);
-    const gemm = await gptqGemm(gpu, shape);
+    const few = await gptqGemm(gpu, shape, fewRows(shape));
+    const many = await gptqGemm(gpu, shape, MANY_ROWS);
     const { groups, bias } = linear;
     const [early1 = groups, early2 = groups]: readonly Binding[] = alsoRead;
-    const slices = linear.slices.map(({ range: weight, uniform: slice, count }) => ({
-      count,
-      gemv: gemv.bind({ x, weight, groups, bias, y, slice, early1, early2 }),
-      gemm: gemm.bind({ x, weight, groups, bias, y, slice, rows: rowCount }),
-    }));
+    const slices = linear.slices.map(({ range: weight, uniform: slice, count }) => {
+      const buffers = { x, weight, groups, bias, y, slice, early1, early2 };
+      return {
+        count,
+        gemv: gemv.bind(buffers),
+        few: few.bind({ ...buffers, rows: rowCount }),
+        many: many.bind({ ...buffers, rows: rowCount }),
+      };
+    });
     return (pass, rows) => {
-      for (const slice of slices) {
-        const kernel = rows <= MOST_GEMV_ROWS ? slice.gemv : slice.gemm;
-        kernel.dispatch(pass, slice.count, rows);
+      for (const { count, gemv, few, many } of slices) {
+        const kernel = deterministic || rows > FEW_ROWS ? many : rows > MOST_GEMV_ROWS ? few : gemv;
+        kernel.dispatch(pass, count, rows);
       }
     };
   };

@@ -6,6 +6,7 @@
  */
 import { storageBuffer, uniformFrom } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { FEW_ROWS } from "../kernels/gptq_tiles.ts";
 import { Activations } from "./activations.ts";
 import type { FalconConfig } from "./config.ts";
 
@@ -27,8 +28,6 @@ export interface StepShape {
   splits: number;
 }
 
-/** Few rows split their keys over workgroups; many rows fill the GPU without. */
-export const FEW_ROWS = 8;
 /** Keys in a run, or a multiple of it: never more runs than are put together in no time. */
 const KEYS_PER_RUN = 64;
 const MOST_RUNS = 16;
@@ -44,6 +43,8 @@ export interface Limits {
   maxPicks: number;
   /** Longest sequence, in tokens. */
   maxPositions: number;
+  /** Whether a row is computed in the same order whatever else the step holds. Default: no. */
+  deterministic?: boolean;
 }
 
 export class State {
@@ -55,11 +56,11 @@ export class State {
   /** For steps of many rows, in which each layer reuses them. */
   readonly shared: Activations;
   /**
-   * For steps of one row, a set a layer: a buffer that is written for the first time in a step
+   * For steps of few rows, a set a layer: a buffer that is written for the first time in a step
    * needs no barrier, so that kernels of one layer can overlap.
    */
-  readonly single: Activations[];
-  readonly rowCount: GPUBuffer; // uniform: rows
+  readonly few: Activations[];
+  readonly rowCount: GPUBuffer; // uniform: rows, picks
   readonly attentionStep: GPUBuffer; // uniform: keys per split, splits
   /** For each step of a chain: what the row is, its token left out, and the attention step. */
   readonly chain: GPUBuffer; // (MOST_CHAINED, 8) words
@@ -74,10 +75,13 @@ export class State {
     this.final = floats("final", maxPicks * hiddenSize);
     this.logits = floats("logits", maxPicks * vocabSize);
     const splits = Math.min(MOST_RUNS, Math.ceil(maxPositions / KEYS_PER_RUN));
-    this.shared = new Activations(gpu, config, maxRows, Math.max(maxRows, FEW_ROWS * splits));
-    this.single = Array.from(
+    const few = Math.min(FEW_ROWS, maxRows);
+    // Few rows split their keys over workgroups; many rows fill the GPU without.
+    const partials = limits.deterministic ? maxRows * splits : Math.max(maxRows, few * splits);
+    this.shared = new Activations(gpu, config, maxRows, partials);
+    this.few = Array.from(
       { length: config.layers },
-      () => new Activations(gpu, config, 1, splits),
+      () => new Activations(gpu, config, few, few * splits),
     );
     this.rowCount = uniformFrom(gpu, "row count", new Uint32Array(4));
     this.attentionStep = uniformFrom(gpu, "attention step", new Uint32Array(4));
@@ -97,7 +101,7 @@ export class State {
     const shape = this.shapeOf(rows.length, picks.length, longest);
     const attentionStep = [this.#run(rows.length, longest), shape.splits];
     queue.writeBuffer(this.rows, 0, new Uint32Array(words));
-    queue.writeBuffer(this.rowCount, 0, new Uint32Array([rows.length]));
+    queue.writeBuffer(this.rowCount, 0, new Uint32Array([rows.length, picks.length]));
     queue.writeBuffer(this.attentionStep, 0, new Uint32Array(attentionStep));
     if (picks.length > 0) queue.writeBuffer(this.picked, 0, new Uint32Array(picks));
     return shape;
@@ -123,7 +127,9 @@ export class State {
 
   /** Keys in a run. */
   #run(rows: number, longest: number): number {
-    if (rows > FEW_ROWS) return this.limits.maxPositions;
+    const { maxPositions, deterministic } = this.limits;
+    if (deterministic) return KEYS_PER_RUN * Math.ceil(maxPositions / (KEYS_PER_RUN * MOST_RUNS));
+    if (rows > FEW_ROWS) return maxPositions;
     return KEYS_PER_RUN * Math.ceil(longest / (KEYS_PER_RUN * MOST_RUNS));
   }
 }

@@ -48,6 +48,8 @@ export function startBackend(
       kvBytes: settings["gpu-memory"],
       maxBindingBytes: settings["max-binding"],
       path: settings.path,
+      numberBytes: settings.activations === "int8" ? 1 : 2,
+      deterministic: settings.deterministic,
       onProgress,
     })
   );

@@ -22,6 +22,8 @@ interface Option<Schema extends z.ZodType> {
   list?: true;
   /** A value that no message may repeat. */
   secret?: true;
+  /** Given without a value it is "true". */
+  flag?: true;
 }
 
 const UNITS: Record<string, number> = {
@@ -130,6 +132,22 @@ const OPTIONS = {
     expected: "portable, persistent or auto",
     schema: z.enum(PATHS).optional(),
   }),
+  "activations": option({
+    variable: "ACTIVATIONS",
+    placeholder: "FORM",
+    help:
+      "what batches and prompts are multiplied as: int16 (default), or int8, faster and less exact",
+    expected: "int16 or int8",
+    schema: z.enum(["int16", "int8"]).default("int16"),
+  }),
+  "deterministic": option({
+    variable: "DETERMINISTIC",
+    placeholder: "",
+    help: "a seeded answer is the same whatever else is computed beside it, at some cost in speed",
+    expected: "true or false",
+    schema: z.enum(["true", "false"]).default("false").transform((text) => text === "true"),
+    flag: true,
+  }),
   "max-binding": option({
     variable: "MAX_BINDING_BYTES",
     placeholder: "SIZE",
@@ -198,7 +216,10 @@ function readFlags(args: string[]): Map<string, string[]> {
   const names = [...Object.keys(OPTIONS), "help"];
   const flags = new Map<string, string[]>();
   const options = Object.fromEntries(
-    Object.keys(OPTIONS).map((name) => [name, { type: "string" as const }]),
+    Object.entries(OPTIONS).map(([name, option]) => [
+      name,
+      { type: "flag" in option ? "boolean" as const : "string" as const },
+    ]),
   );
   const { tokens } = parseArgs({ args, options, strict: false, tokens: true });
   for (const token of tokens) {
@@ -208,7 +229,8 @@ function readFlags(args: string[]): Map<string, string[]> {
       );
     }
     if (token.kind === "option-terminator") continue;
-    const { name, rawName, value } = token;
+    const { name, rawName } = token;
+    const value = token.value ?? (options[name]?.type === "boolean" ? "true" : undefined);
     if (!Object.hasOwn(OPTIONS, name)) {
       throw new SettingsError(`There is no flag ${rawName}.${suggestion(name, names, "--")}`);
     }

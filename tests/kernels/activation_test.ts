@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { storageFrom } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { compileKernel, defineKernel } from "../../gpu/kernel.ts";
-import { activationBytes, CHUNK, CHUNK_WORDS, STORE_QUAD } from "../../kernels/activation.ts";
+import {
+  activationBytes,
+  CHUNK,
+  CHUNK_WORDS,
+  type NumberBytes,
+  STORE_QUAD,
+} from "../../kernels/activation.ts";
 import { poisoned, randomFloats, runPass, withGpu } from "../helpers.ts";
 import { assertChunks, packChunks, readWords, unpackChunks } from "./chunks.ts";
 
@@ -11,6 +17,7 @@ const storeOnly = defineKernel({
   name: "store_quad_only",
   code: STORE_QUAD + `
     override THREADS: u32;
+    override NUMBER_BYTES: u32;
     @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
     @group(0) @binding(1) var<storage, read> written: array<u32>; // (chunks): not 0 for inside
     @group(0) @binding(2) var<storage, read_write> y: array<u32>;
@@ -20,7 +27,8 @@ const storeOnly = defineKernel({
         let quad = first + thread;
         let chunk = quad / 8u;
         let inside = quad < quads && written[min(chunk, quads / 8u - 1u)] != 0u;
-        store_quad(x[min(quad, quads - 1u)], chunk, thread, inside);
+        // Each chunk is a row of its own.
+        store_quad(x[min(quad, quads - 1u)], place_of(chunk, 0u, 1u), thread, inside);
       }
     }`,
   bindings: { x: "read", written: "read", y: "read_write" },
@@ -32,18 +40,22 @@ async function store(
   x: Float32Array<ArrayBuffer>,
   threads = 64,
   written: (chunk: number) => boolean = () => true,
+  numberBytes: NumberBytes = 2,
 ): Promise<Uint32Array> {
   const chunks = x.length / CHUNK;
   const y = poisoned(gpu, "y", (chunks + 2) * CHUNK_WORDS);
   const flags = Uint32Array.from({ length: chunks }, (_, chunk) => Number(written(chunk)));
-  const kernel = await compileKernel(gpu, storeOnly, { THREADS: threads });
+  const kernel = await compileKernel(gpu, storeOnly, {
+    THREADS: threads,
+    NUMBER_BYTES: numberBytes,
+  });
   const call = kernel.bind({
     x: storageFrom(gpu, "x", x),
     written: storageFrom(gpu, "written", flags),
     y,
   });
   runPass(gpu, (pass) => call.dispatch(pass, 1));
-  return await readWords(gpu, y);
+  return await readWords(gpu, y, CHUNK);
 }
 
 /** 32 numbers: `value` of each index, 0 where it gives none. */
@@ -132,6 +144,19 @@ Deno.test("store_quad: chunk after chunk in one workgroup, and only those that a
           assert(Math.abs(value - mine.values[i]) <= 1.01 * mine.scales[i], `${what}, ${i}`)
         );
       }
+    }
+  }));
+
+Deno.test("store_quad: one byte a number, and nothing where the second would be", () =>
+  withGpu(async (gpu) => {
+    const chunks = 9;
+    const x = randomFloats(chunks * CHUNK, 5);
+    const words = await store(gpu, x, 64, () => true, 1);
+    const found = words.subarray(0, chunks * CHUNK_WORDS);
+    assertChunks(found, x, 0, "one byte", 1);
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      const low = found.subarray(CHUNK_WORDS * chunk + 8, CHUNK_WORDS * chunk + 16);
+      assert.deepEqual([...low], new Array(8).fill(0x7fc00000), `chunk ${chunk}`);
     }
   }));
 

@@ -175,7 +175,7 @@ async function check(
   const sums = combine(shape, rows, await readFloats(gpu, partial), splits, splitKeys);
   assertNmse(sums, expected, LIMIT, `partial sums, ${what}`);
   const ordered = rows.flatMap((_, r) => [...perm].map((from) => expected[r * width + from]));
-  assertChunks(await readWords(gpu, y), ordered, ERROR, what);
+  assertChunks(await readWords(gpu, y, width), ordered, ERROR, what);
 }
 
 /** Contexts of 1, 31, 32, 33, 100 and 300 tokens, of three sequences, in no order. */

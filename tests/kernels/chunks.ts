@@ -1,5 +1,5 @@
 /**
- * Chunks of 32 two-byte numbers in tests: float rows into chunks, chunks into float64.
+ * Chunks of 32 numbers of one or two bytes in tests: float rows into chunks, chunks into float64.
  *
  * Knows the layout that `kernels/activation.ts` documents, written here a second time; knows no
  * kernel.
@@ -7,11 +7,12 @@
 import assert from "node:assert/strict";
 import type { Gpu } from "../../gpu/device.ts";
 import { readOnce } from "../../gpu/readback.ts";
+import type { NumberBytes } from "../../kernels/activation.ts";
 
 const CHUNK = 32;
 const WORDS = 20;
-/** The largest whole number of a chunk: both of its bytes at their highest, 128 * 127 + 63. */
-const LARGEST = 16319;
+/** The largest whole number of a chunk, its bytes at their highest: with two, 128 * 127 + 63. */
+const LARGEST = { 1: 127, 2: 16319 };
 
 /** Byte of a chunk that holds the high part of number `i`; the low part is 32 bytes further on. */
 function highByte(i: number): number {
@@ -21,7 +22,11 @@ function highByte(i: number): number {
 }
 
 /** Rows of any multiple of 32 numbers, as a matrix kernel reads them. */
-export function packChunks(numbers: Float32Array): Uint32Array<ArrayBuffer> {
+export function packChunks(
+  numbers: Float32Array,
+  numberBytes: NumberBytes = 2,
+): Uint32Array<ArrayBuffer> {
+  const top = LARGEST[numberBytes];
   assert.equal(numbers.length % CHUNK, 0);
   const words = new Uint32Array(numbers.length / CHUNK * WORDS);
   for (let chunk = 0; chunk < numbers.length / CHUNK; chunk++) {
@@ -30,13 +35,13 @@ export function packChunks(numbers: Float32Array): Uint32Array<ArrayBuffer> {
     const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     let sum = 0;
     values.forEach((value, i) => {
-      const whole = largest === 0 ? 0 : Math.round(value / largest * LARGEST);
-      const high = Math.round(whole / 128);
+      const whole = largest === 0 ? 0 : Math.round(value / largest * top);
+      const high = numberBytes === 1 ? whole : Math.round(whole / 128);
       view.setInt8(highByte(i), high);
-      view.setInt8(highByte(i) + 32, whole - 128 * high);
+      if (numberBytes === 2) view.setInt8(highByte(i) + 32, whole - 128 * high);
       sum += whole;
     });
-    view.setFloat32(64, largest / LARGEST, true);
+    view.setFloat32(64, largest / top, true);
     view.setInt32(68, sum, true);
   }
   return words;
@@ -52,7 +57,11 @@ export interface Unpacked {
  * Fails where a chunk breaks its own rules: a sum that is not that of its whole numbers, a whole
  * number out of range, or a scale coarser than its largest number needs.
  */
-export function unpackChunks(words: Uint32Array, what: string): Unpacked {
+export function unpackChunks(
+  words: Uint32Array,
+  what: string,
+  numberBytes: NumberBytes = 2,
+): Unpacked {
   assert.equal(words.length % WORDS, 0, what);
   const count = words.length / WORDS * CHUNK;
   const values = new Float64Array(count);
@@ -61,13 +70,16 @@ export function unpackChunks(words: Uint32Array, what: string): Unpacked {
     const view = new DataView(words.buffer, words.byteOffset + 4 * WORDS * chunk, 4 * WORDS);
     const scale = view.getFloat32(64, true);
     const wholes = Array.from({ length: CHUNK }, (_, i) => {
-      return 128 * view.getInt8(highByte(i)) + view.getInt8(highByte(i) + 32);
+      const high = view.getInt8(highByte(i));
+      return numberBytes === 1 ? high : 128 * high + view.getInt8(highByte(i) + 32);
     });
     const where = `${what}, chunk ${chunk}`;
     const sum = wholes.reduce((total, whole) => total + whole, 0);
     assert.equal(view.getInt32(68, true), sum, `${where}: sum of the whole numbers`);
     const largest = wholes.reduce((most, whole) => Math.max(most, Math.abs(whole)), 0);
-    if (largest !== 0) assert.equal(largest, LARGEST, `${where}: largest whole number`);
+    if (largest !== 0) {
+      assert.equal(largest, LARGEST[numberBytes], `${where}: largest whole number`);
+    }
     values.set(wholes.map((whole) => scale * whole), CHUNK * chunk);
     scales.fill(scale, CHUNK * chunk, CHUNK * (chunk + 1));
   }
@@ -84,8 +96,9 @@ export function assertChunks(
   expected: ArrayLike<number>,
   error: number,
   what: string,
+  numberBytes: NumberBytes = 2,
 ): void {
-  const { values, scales } = unpackChunks(words, what);
+  const { values, scales } = unpackChunks(words, what, numberBytes);
   assert.equal(values.length, expected.length, what);
   let squares = 0;
   for (let i = 0; i < expected.length; i++) squares += expected[i] ** 2;
@@ -98,7 +111,33 @@ export function assertChunks(
   }
 }
 
-/** A whole buffer, as words. */
-export async function readWords(gpu: Gpu, buffer: GPUBuffer): Promise<Uint32Array> {
-  return new Uint32Array(await readOnce(gpu, buffer, buffer.size));
+/** Words of chunks that lie one after the other, as rows of `width` numbers keep them: by vec4. */
+export function byPart(words: Uint32Array, width: number): Uint32Array<ArrayBuffer> {
+  return moved(words, width, false);
+}
+
+/** The other way round. */
+export function byChunk(words: Uint32Array, width: number): Uint32Array<ArrayBuffer> {
+  return moved(words, width, true);
+}
+
+function moved(words: Uint32Array, width: number, back: boolean): Uint32Array<ArrayBuffer> {
+  const chunks = width / CHUNK;
+  const result = new Uint32Array(words.length);
+  for (let row = 0; row < words.length; row += chunks * WORDS) {
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      for (let part = 0; part < WORDS / 4; part++) {
+        const apart = row + 4 * (part * chunks + chunk);
+        const together = row + WORDS * chunk + 4 * part;
+        const [from, to] = back ? [apart, together] : [together, apart];
+        result.set(words.subarray(from, from + 4), to);
+      }
+    }
+  }
+  return result;
+}
+
+/** A whole buffer of rows of `width` numbers, as words of one chunk after the other. */
+export async function readWords(gpu: Gpu, buffer: GPUBuffer, width: number): Promise<Uint32Array> {
+  return byChunk(new Uint32Array(await readOnce(gpu, buffer, buffer.size)), width);
 }

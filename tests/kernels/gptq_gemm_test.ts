@@ -1,17 +1,48 @@
+import { fewRows, type Tile } from "../../kernels/gptq_tiles.ts";
 import { withGpu } from "../helpers.ts";
 import { checkProduct } from "./gptq_matrix.ts";
 
-/** Around the tile of 64 rows: one row, one short, full, one over, and two tiles and a bit. */
-const ROWS = [1, 63, 64, 65, 130];
+/** Around the tile of 8 rows: one row, one short, full, one over, and many tiles and a bit. */
+const ROWS = [1, 7, 8, 9, 130];
 
-/** Neither a multiple of the tile of 128; with gelu the outputs are chunks of 32. */
+/** Not a multiple of the tile of 32; with gelu the outputs are chunks of 32. */
 const SHAPES = [
   { epilogue: "store", outFeatures: 200 },
   { epilogue: "add", outFeatures: 200 },
   { epilogue: "gelu", outFeatures: 224 },
 ] as const;
 
+const SHAPE = { inFeatures: 4544, outFeatures: 96, groupSize: 128 } as const;
+
+/** Every kind of tile, the chosen ones among them: more rows than a round, two quads a thread, odd lanes. */
+const TILES: [tile: Tile, epilogue: "store" | "gelu"][] = [
+  [fewRows({ ...SHAPE, bits: 4, epilogue: "store" }), "store"],
+  [fewRows({ ...SHAPE, bits: 4, inFeatures: 18176, epilogue: "store" }), "store"],
+  [fewRows({ ...SHAPE, bits: 4, epilogue: "gelu" }), "gelu"],
+  [{ rows: 4, outputs: 4, lanes: 16, threads: 128 }, "gelu"],
+  [{ rows: 16, outputs: 4, lanes: 16, threads: 128 }, "gelu"],
+  [{ rows: 8, outputs: 8, lanes: 16, threads: 128 }, "gelu"],
+  [{ rows: 16, outputs: 8, lanes: 8, threads: 64 }, "gelu"],
+];
+
 for (const bits of [4, 8]) {
+  Deno.test(`gptq_gemm: ${bits} bits, every tile, one and two bytes a number`, () =>
+    withGpu(async (gpu) => {
+      for (const [tile, epilogue] of TILES) {
+        for (const numberBytes of [1, 2] as const) {
+          await checkProduct(gpu, "gptq_gemm", {
+            ...SHAPE,
+            bits,
+            epilogue,
+            tile,
+            numberBytes,
+            rows: 19,
+            slices: [[0, 32], [32, 64]],
+          });
+        }
+      }
+    }));
+
   Deno.test(`gptq_gemm: ${bits} bits, every group size, a short last group, rows around a tile`, () =>
     withGpu(async (gpu) => {
       let turn = 0;

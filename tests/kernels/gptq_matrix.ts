@@ -7,10 +7,11 @@
  */
 import { storageFrom, uniformFrom } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { activationBytes, CHUNK, CHUNK_WORDS } from "../../kernels/activation.ts";
+import { activationBytes, CHUNK, CHUNK_WORDS, type NumberBytes } from "../../kernels/activation.ts";
 import { gptqGemm } from "../../kernels/gptq_gemm.ts";
 import { gptqGemv } from "../../kernels/gptq_gemv.ts";
 import type { MatrixShape } from "../../kernels/gptq_shape.ts";
+import { MANY_ROWS, type Tile } from "../../kernels/gptq_tiles.ts";
 import {
   assertNmse,
   assertSame,
@@ -21,7 +22,7 @@ import {
   seededRandom,
 } from "../helpers.ts";
 import { gelu } from "../reference.ts";
-import { assertChunks, packChunks, readWords, unpackChunks } from "./chunks.ts";
+import { assertChunks, byPart, packChunks, readWords, unpackChunks } from "./chunks.ts";
 
 /** W[n, k] = scales[n, k / groupSize] * (values[n, k] - zeros[n, k / groupSize]). */
 interface Matrix extends MatrixShape {
@@ -118,6 +119,8 @@ export interface ProductCase extends MatrixShape {
   slices: [first: number, count: number][];
   /** Weights, zeros and inputs at the ends of their ranges, instead of random ones. */
   extreme?: boolean;
+  /** Of gptq_gemm. */
+  tile?: Tile;
 }
 
 /**
@@ -146,17 +149,18 @@ function limitOf(kernel: string, inFeatures: number, extreme: boolean): number {
 export async function checkProduct(
   gpu: Gpu,
   kernel: "gptq_gemv" | "gptq_gemm",
-  { rows, slices, extreme = false, ...shape }: ProductCase,
+  { rows, slices, extreme = false, tile = MANY_ROWS, ...shape }: ProductCase,
 ): Promise<void> {
   const { inFeatures, outFeatures, epilogue } = shape;
   const matrix = extreme ? extremeMatrix(shape, 7) : randomMatrix(shape, 7);
   const x = randomFloats(rows * inFeatures, 1);
   // Rows of one number: the largest whole number of either sign all along, or zero.
   if (extreme) x.forEach((_, i) => x[i] = [-3, 3, 0][Math.floor(i / inFeatures) % 3]);
-  const chunks = packChunks(x);
+  const numberBytes = shape.numberBytes ?? 2;
+  const chunks = packChunks(x, numberBytes);
   const bias = randomFloats(outFeatures, 2, 0.5);
   const buffers = {
-    x: storageFrom(gpu, "x", chunks),
+    x: storageFrom(gpu, "x", byPart(chunks, inFeatures)),
     groups: storageFrom(gpu, "groups", packScalesAndZeros(matrix)),
     bias: storageFrom(gpu, "bias", bias),
   };
@@ -179,19 +183,25 @@ export async function checkProduct(
         early1: inputs.groups,
         early2: inputs.groups,
       })
-      : (await gptqGemm(gpu, shape)).bind({ ...inputs, rows: rowsUniform });
+      : (await gptqGemm(gpu, shape, tile)).bind({
+        ...inputs,
+        rows: rowsUniform,
+        early1: inputs.groups,
+        early2: inputs.groups,
+      });
     runPass(gpu, (pass) => call.dispatch(pass, count, rows));
   }
-  const product = multiply(matrix, unpackChunks(chunks, "x").values, bias);
+  const product = multiply(matrix, unpackChunks(chunks, "x", numberBytes).values, bias);
   const limit = limitOf(kernel, inFeatures, extreme);
-  const what = `${kernel} ${JSON.stringify({ rows, slices, extreme, ...shape })}`;
+  const what = `${kernel} ${JSON.stringify({ rows, slices, extreme, tile, ...shape })}`;
   const written = (i: number) => {
     const n = i % outFeatures;
     const sliced = slices.some(([first, count]) => n >= first && n < first + count);
     return sliced && i < product.length;
   };
   if (epilogue === "gelu") {
-    checkChunks(await readWords(gpu, y), product.map(gelu), written, 6 * Math.sqrt(limit), what);
+    const words = await readWords(gpu, y, outFeatures);
+    checkChunks(words, product.map(gelu), written, 6 * Math.sqrt(limit), what, numberBytes);
     return;
   }
   const found = await readFloats(gpu, y);
@@ -211,6 +221,7 @@ function checkChunks(
   written: (i: number) => boolean,
   error: number,
   what: string,
+  numberBytes: NumberBytes,
 ): void {
   const mine: number[] = [];
   const numbers: number[] = [];
@@ -223,5 +234,5 @@ function checkChunks(
       assertSame(found, new Array(CHUNK_WORDS).fill(0x7fc00000), `${what}, chunk ${chunk} unowned`);
     }
   }
-  assertChunks(Uint32Array.from(mine), numbers, error, what);
+  assertChunks(Uint32Array.from(mine), numbers, error, what, numberBytes);
 }

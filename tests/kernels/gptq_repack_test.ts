@@ -23,7 +23,7 @@ import {
   shuffled,
   withGpu,
 } from "../helpers.ts";
-import { packChunks, unpackChunks } from "./chunks.ts";
+import { byPart, packChunks, unpackChunks } from "./chunks.ts";
 
 type Words = Uint32Array<ArrayBuffer>;
 
@@ -160,7 +160,7 @@ for (const bits of [4, 8]) {
       const y = poisoned(gpu, "y", outFeatures);
       const scalesAndZeros = storageFrom(gpu, "groups", packed);
       const call = (await gptqGemv(gpu, { ...shape, groupSize, epilogue: "store" })).bind({
-        x: storageFrom(gpu, "x", chunks),
+        x: storageFrom(gpu, "x", byPart(chunks, inFeatures)),
         weight: await repack(gpu, { ...shape, perm, columns }, qweight, [0, outFeatures], 9),
         groups: scalesAndZeros,
         early1: scalesAndZeros,

@@ -24,7 +24,12 @@ for (const norm of NORM_CASES) {
           runPass(gpu, (pass) => call.dispatch(pass, rows));
           const expected = normed.flatMap((row) => [...perm].map((from) => row[from]));
           const error = 4 * Math.sqrt(norm.limit);
-          assertChunks(await readWords(gpu, y), expected, error, `${norm.what}, hidden ${hidden}`);
+          assertChunks(
+            await readWords(gpu, y, hidden),
+            expected,
+            error,
+            `${norm.what}, hidden ${hidden}`,
+          );
         }
       }
     }));

@@ -50,9 +50,10 @@ Deno.test("every activation has room for the rows of a step", () =>
     assert.equal(floats(state.shared.ffn), 10 * 768 / 32 * 20);
     // The keys of up to eight rows are split, in 16 runs at most.
     assert.equal(floats(state.shared.partial), 8 * 16 * 3 * 66);
-    assert.equal(state.single.length, SMALL.layers);
-    assert.equal(floats(state.single[0].ffn), 768 / 32 * 20);
-    assert.equal(floats(state.single[0].partial), 16 * 3 * 66);
+    assert.equal(state.few.length, SMALL.layers);
+    // A set a layer for steps of up to eight rows.
+    assert.equal(floats(state.few[0].ffn), 8 * 768 / 32 * 20);
+    assert.equal(floats(state.few[0].partial), 8 * 16 * 3 * 66);
     return Promise.resolve();
   }));
 

@@ -13,6 +13,8 @@ const DEFAULTS = {
   "allowed-host": [],
   "gpu-memory": undefined,
   "path": undefined,
+  "activations": "int16",
+  "deterministic": false,
   "max-binding": undefined,
   "drain-seconds": 30,
 };
@@ -29,6 +31,8 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     ALLOWED_HOSTS: "claire.example",
     GPU_MEMORY: "2GiB",
     DECODE_PATH: "portable",
+    ACTIVATIONS: "int8",
+    DETERMINISTIC: "true",
     MAX_BINDING_BYTES: "1048576",
     DRAIN_SECONDS: "0",
   };
@@ -42,6 +46,8 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "allowed-host": ["claire.example"],
     "gpu-memory": 2147483648,
     "path": "portable",
+    "activations": "int8",
+    "deterministic": true,
     "max-binding": 1048576,
     "drain-seconds": 0,
   };
@@ -52,6 +58,8 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "2GiB",
     "--path",
     "portable",
+    "--activations=int8",
+    "--deterministic",
     "--max-binding",
     "1048576",
     "--drain-seconds=0",
@@ -139,7 +147,7 @@ Deno.test("no message repeats a key", () => {
 Deno.test("the help text names every flag and variable", () => {
   const help = settingsHelp();
   for (const name of Object.keys(DEFAULTS)) {
-    assert.match(help, new RegExp(`^  --${name} [A-Z]`, "m"));
+    assert.match(help, new RegExp(`^  --${name} +[A-Z]`, "m"));
   }
   assert.match(help, / MAX_BINDING_BYTES /);
   assert.equal(wantsHelp(["--port", "1", "--help"]), true);
