@@ -18,6 +18,19 @@ export async function findGraphicsMemory(root = ""): Promise<GraphicsMemory[]> {
   return [...parseNvidiaSmi(await nvidiaSmi()), ...await amdCards(`${root}/sys/class/drm`)];
 }
 
+/**
+ * Memory in all of the card that an adapter is on; of several that may be meant, the smallest one's.
+ *
+ * @param adapter its name as the driver tells it, which is the card's own for NVIDIA's
+ */
+export function totalOf(adapter: string, cards: readonly GraphicsMemory[]): number | undefined {
+  const isAmd = /\b(AMD|Radeon)\b/i.test(adapter);
+  const totals = cards.flatMap(({ card, totalBytes }) =>
+    (/^card\d+$/.test(card) ? isAmd : adapter.includes(card)) ? [totalBytes] : []
+  );
+  return totals.length > 0 ? Math.min(...totals) : undefined;
+}
+
 /** Reads lines such as "NVIDIA H200, 143771, 143159": MiB in all, and free. */
 export function parseNvidiaSmi(text: string): GraphicsMemory[] {
   return text.split("\n").flatMap((line) => {

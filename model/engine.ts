@@ -131,6 +131,11 @@ export interface EngineInfo {
   vocabSize: number;
   /** Longest prompt plus answer, in tokens. */
   maxPositions: number;
+  /** Requests computed together, at most. */
+  slots: number;
+  /** What the KV cache holds, in tokens and in bytes. */
+  kvTokens: number;
+  kvBytes: number;
   /** Bytes of our own GPU buffers. */
   gpuMemoryBytes: number;
   loadSeconds: number;

@@ -4,15 +4,17 @@
  * Knows the loop (plan, step, accept) and the messages. Knows no text and no HTTP.
  */
 import { type Gpu, openGpu } from "../gpu/device.ts";
+import { findGraphicsMemory, totalOf } from "../gpu/graphics_memory.ts";
 import { CheckpointError } from "./checkpoint/error.ts";
 import { type EngineInfo, type GenerateRequest, MAX_TOP_TOKENS } from "./engine.ts";
 import { Falcon } from "./falcon.ts";
+import { kvBytesPerToken } from "./kv_cache.ts";
 import { COUNTERS, type FromWorker, type LoadOptions, type ToWorker } from "./messages.ts";
 import { Runner } from "./runner.ts";
 import { type Listener, Scheduler } from "./scheduler.ts";
 
-/** Requests computed together: one, until batches have kernels of their own. */
-const SLOTS = 1;
+/** Requests computed together where nobody says: on a GPU, and where a CPU does its work. */
+const SLOTS = { hardware: 128, software: 4 };
 
 /** Milliseconds that the GPU's own reason for a failure may come later than the failure. */
 const PATIENCE = 100;
@@ -40,7 +42,7 @@ let wake = () => {};
 scope.onmessage = ({ data }) => {
   if (data.type === "load") load(data.options, new Float64Array(data.counters));
   else if (data.type === "close") closing = true;
-  else if (data.type === "cancel") loaded?.scheduler.cancel(data.id);
+  else if (data.type === "cancel") loaded?.scheduler.cancel(data.id, data.left);
   else if (data.type === "generate" && loaded) admit(loaded, data.id, data.request);
   publish();
   wake();
@@ -60,12 +62,18 @@ async function fail(error: unknown): Promise<void> {
 async function load(options: LoadOptions, counters: Loaded["counters"]): Promise<void> {
   const started = performance.now();
   const { model: dir, maxBindingBytes, kvBytes, path, numberBytes, deterministic } = options;
+  let cardBytes: number | undefined;
   try {
     const gpu = opened = await openGpu({
       ...(maxBindingBytes !== undefined && { maxBindingBytes }),
     });
+    // Where the card's size would say nothing nobody asks for it.
+    if (!gpu.software && kvBytes === undefined) {
+      cardBytes = totalOf(gpu.adapter, await findGraphicsMemory());
+    }
     const model = await Falcon.load(gpu, dir, {
-      slots: SLOTS,
+      slots: options.slots ?? (gpu.software ? SLOTS.software : SLOTS.hardware),
+      ...(cardBytes !== undefined && { cardBytes }),
       ...(kvBytes !== undefined && { kvBytes }),
       ...(path !== undefined && { path }),
       ...(numberBytes !== undefined && { numberBytes }),
@@ -75,9 +83,9 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
         post({ type: "progress", done, total });
       },
     });
-    const runner = await Runner.create(model, SLOTS);
-    const { maxRows, maxPicks } = model.state.limits;
-    const scheduler = new Scheduler({ slots: SLOTS, maxRows, maxPicks }, model.kv, listener);
+    const { slots, state: { limits: { maxRows, maxPicks } } } = model;
+    const runner = await Runner.create(model, slots);
+    const scheduler = new Scheduler({ slots, maxRows, maxPicks }, model.kv, listener);
     loaded = { gpu, model, runner, scheduler, counters };
   } catch (error) {
     const message = await reasonOf(error);
@@ -96,7 +104,7 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
 
 async function run({ gpu, runner, scheduler }: Loaded): Promise<void> {
   while (!closing) {
-    const plan = scheduler.plan(runner.longestChain);
+    const plan = scheduler.plan(runner.longestChain, runner.rowsInTime);
     if (plan) {
       const sampled = await runner.step(plan);
       await breathe();
@@ -128,8 +136,14 @@ function publish(): void {
   counters[COUNTERS.running] = scheduler.running;
   counters[COUNTERS.waiting] = scheduler.waiting;
   counters[COUNTERS.rows] = runner.rows;
+  counters[COUNTERS.steps] = runner.steps;
   counters[COUNTERS.blocksUsed] = kv.blocksUsed;
   counters[COUNTERS.blocksTotal] = kv.blocks;
+  counters[COUNTERS.prefixQueries] = kv.prefixQueries;
+  counters[COUNTERS.prefixHits] = kv.prefixHits;
+  counters[COUNTERS.cancelledQueued] = scheduler.left.queued;
+  counters[COUNTERS.cancelledPrefill] = scheduler.left.prefill;
+  counters[COUNTERS.cancelledDecode] = scheduler.left.decode;
 }
 
 const listener: Listener = {
@@ -199,6 +213,9 @@ function describe(
     actOrder: quantization.actOrder,
     vocabSize: config.vocabSize,
     maxPositions: longest(model),
+    slots: model.slots,
+    kvTokens: model.kv.blocks * model.kv.blockTokens,
+    kvBytes: model.kv.blocks * model.kv.blockTokens * kvBytesPerToken(config),
     gpuMemoryBytes: gpu.allocatedBytes,
     loadSeconds,
   };

@@ -11,6 +11,7 @@ import type { Quantization } from "./checkpoint/quantization.ts";
 import type { FalconConfig } from "./config.ts";
 import { Forward } from "./forward.ts";
 import { BLOCK_TOKENS, kvBytesPerToken, KvCache } from "./kv_cache.ts";
+import { defaultKvBytes } from "./kv_size.ts";
 import type { Arithmetic } from "./multiply.ts";
 import { choosePath, type ChosenPath } from "./path.ts";
 import type { Path } from "./path_names.ts";
@@ -18,16 +19,16 @@ import { type Limits, rowsThatFit, State } from "./state.ts";
 import { type FalconWeights, loadWeights, type Progress } from "./weights.ts";
 
 export interface FalconOptions {
-  /** Bytes for the KV cache; by default enough for one sequence of full length. */
+  /** Bytes for the KV cache; by default what `kv_size.ts` says, for one slot one full length. */
   kvBytes?: number;
-  /** Sequences with a place in the block tables. */
+  /** Memory of the card that the GPU is on, where it is known. */
+  cardBytes?: number;
+  /** Sequences computed together, at most; fewer where the GPU cannot be shown their logits. */
   slots?: number;
   /** Longest sequence; by default the model's own limit, and never above it. */
   maxPositions?: number;
   /** Tokens of a prompt computed in one step, at most. */
   maxRows?: number;
-  /** Rows that may ask for logits in one step. */
-  maxPicks?: number;
   /** The way of one-row steps. Default: auto. */
   path?: Path;
   /** Bytes of a number that steps of several rows multiply with. Default: 2, the accurate way. */
@@ -40,7 +41,8 @@ export interface FalconOptions {
 }
 
 const DEFAULT_ROWS = 256;
-const MAX_PICKS = 8;
+/** Rows that may ask for logits in one step, where fewer sequences than that are computed. */
+const LEAST_PICKS = 8;
 
 export class Falcon {
   private constructor(
@@ -52,6 +54,8 @@ export class Falcon {
     readonly state: State,
     readonly forward: Forward,
     readonly path: ChosenPath,
+    /** Sequences that can be computed together. */
+    readonly slots: number,
   ) {}
 
   /**
@@ -65,14 +69,19 @@ export class Falcon {
     try {
       const { config, quantization } = checkpoint;
       const tensors = await findFalconTensors(checkpoint);
-      const limits = fitLimits(gpu, config, options);
-      const blocks = kvBlocks(gpu, config, limits, options.kvBytes);
-      const { path = "auto", onProgress, slots = 1, numberBytes = 2 } = options;
+      const { slots, ...limits } = fitLimits(gpu, config, options);
+      const { path = "auto", onProgress, kvBytes, cardBytes, numberBytes = 2 } = options;
       const { deterministic = false } = limits;
       const way = deterministic ? "portable" : path;
+      // What is too much is refused before the weights are read.
+      if (kvBytes !== undefined) kvBlocks(gpu, config, kvBytes);
       const together = way === "persistent" || (way === "auto" && !gpu.software);
       const weights = await loadWeights(gpu, checkpoint, tensors, onProgress, together);
-      const kv = new KvCache(gpu, config, blocks, slots, limits.maxPositions, together);
+      const { maxPositions } = limits;
+      const { allocatedBytes: takenBytes, maxBindingBytes, software } = gpu;
+      const room = { slots, maxPositions, cardBytes, takenBytes, maxBindingBytes, software };
+      const blocks = kvBlocks(gpu, config, kvBytes ?? defaultKvBytes(config, room));
+      const kv = new KvCache(gpu, config, blocks, slots, maxPositions, together);
       const state = new State(gpu, config, limits);
       const arithmetic = { numberBytes, deterministic };
       const forward = await Forward.create(gpu, config, weights, state, kv, arithmetic);
@@ -81,7 +90,7 @@ export class Falcon {
       const chosen = deterministic
         ? { name: "portable" as const, reason: "deterministic" }
         : await choosePath(parts, way, options.workgroups);
-      return new Falcon(gpu, config, quantization, weights, kv, state, forward, chosen);
+      return new Falcon(gpu, config, quantization, weights, kv, state, forward, chosen, slots);
     } finally {
       checkpoint.close();
     }
@@ -98,27 +107,28 @@ export async function settle(gpu: Gpu): Promise<void> {
   gpu.check();
 }
 
-/** How much a step may hold on this GPU. */
-export function fitLimits(gpu: Gpu, config: FalconConfig, options: FalconOptions): Limits {
+/** How much a step may hold on this GPU: every sequence can have its row and its logits in it. */
+export function fitLimits(
+  gpu: Gpu,
+  config: FalconConfig,
+  options: FalconOptions,
+): Limits & { slots: number } {
+  const maxRows = rowsThatFit(gpu, config, options.maxRows ?? DEFAULT_ROWS);
+  const logits = Math.max(1, Math.floor(gpu.maxBindingBytes / (config.vocabSize * 4)));
+  const slots = Math.min(options.slots ?? 1, maxRows, logits);
   return {
-    maxRows: rowsThatFit(gpu, config, options.maxRows ?? DEFAULT_ROWS),
-    maxPicks: options.maxPicks ?? MAX_PICKS,
+    maxRows,
+    maxPicks: Math.min(logits, Math.max(LEAST_PICKS, slots)),
     maxPositions: Math.min(options.maxPositions ?? config.maxPositions, config.maxPositions),
     deterministic: options.deterministic ?? false,
+    slots,
   };
 }
 
-/** @throws {GpuError} when a kernel could not be shown a layer's part of that many blocks. */
-function kvBlocks(
-  gpu: Gpu,
-  config: FalconConfig,
-  limits: Limits,
-  kvBytes: number | undefined,
-): number {
+/** @throws {GpuError} when a kernel could not be shown a layer's part of that many bytes. */
+function kvBlocks(gpu: Gpu, config: FalconConfig, bytes: number): number {
   const blockBytes = BLOCK_TOKENS * kvBytesPerToken(config);
-  const blocks = kvBytes === undefined
-    ? Math.ceil(limits.maxPositions / BLOCK_TOKENS)
-    : Math.max(1, Math.floor(kvBytes / blockBytes));
+  const blocks = Math.max(1, Math.floor(bytes / blockBytes));
   const { maxStorageBufferBindingSize } = gpu.device.limits;
   const most = Math.floor(maxStorageBufferBindingSize / (blockBytes / config.layers));
   if (blocks > most) {

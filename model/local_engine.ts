@@ -69,6 +69,7 @@ class LocalEngine implements Engine {
   #state: EngineState = "loading";
   #progress = 0;
   #nextId = 1;
+  #slots = 1;
   #streams = new Map<number, Stream>();
   #counters = new SharedArrayBuffer(COUNTER_BYTES);
   #worker: Worker;
@@ -89,10 +90,10 @@ class LocalEngine implements Engine {
       event.preventDefault();
       this.#lose(`The GPU worker stopped: ${event.message}`);
     };
-    const { model, kvBytes, maxBindingBytes, path, numberBytes, deterministic } = options;
+    const { model, kvBytes, slots, maxBindingBytes, path, numberBytes, deterministic } = options;
     this.#send({
       type: "load",
-      options: { model, kvBytes, maxBindingBytes, path, numberBytes, deterministic },
+      options: { model, kvBytes, slots, maxBindingBytes, path, numberBytes, deterministic },
       counters: this.#counters,
     });
   }
@@ -104,7 +105,7 @@ class LocalEngine implements Engine {
     const stream = new Stream();
     const abort = () => {
       stream.fail(signal!.reason);
-      this.#cancel(id);
+      this.#cancel(id, true);
     };
     try {
       signal?.addEventListener("abort", abort, { once: true });
@@ -171,8 +172,8 @@ class LocalEngine implements Engine {
       throw new EngineError("draining", "The server is shutting down.");
     }
     if (this.#state !== "ready") throw new EngineError("lost", "The model is no longer available.");
-    // The first of the streams runs, the others wait.
-    if (this.#streams.size > this.#options.queueLimit) {
+    // As many of the streams as there are slots run, the others wait.
+    if (this.#streams.size >= this.#slots + this.#options.queueLimit) {
       throw new EngineError("busy", "Too many requests are waiting.");
     }
   }
@@ -187,6 +188,7 @@ class LocalEngine implements Engine {
         break;
       case "ready":
         this.#progress = 1;
+        this.#slots = message.info.slots;
         if (this.#state === "loading") this.#state = "ready";
         this.#ready.resolve(message.info);
         break;
@@ -230,9 +232,9 @@ class LocalEngine implements Engine {
   }
 
   /** Stops the work for a stream, if there is any left. */
-  #cancel(id: number): void {
+  #cancel(id: number, left = false): void {
     if (!this.#streams.has(id)) return;
-    this.#send({ type: "cancel", id });
+    this.#send({ type: "cancel", id, left });
     this.#forget(id);
   }
 

@@ -9,8 +9,10 @@ import type { Path } from "./path_names.ts";
 export interface LoadOptions {
   /** The checkpoint's folder. */
   model: string;
-  /** Bytes for the KV cache; by default enough for one sequence of full length. */
+  /** Bytes for the KV cache; by default as much as `kv_size.ts` says. */
   kvBytes?: number | undefined;
+  /** Sequences computed together; by default many on a GPU, few where a CPU does its work. */
+  slots?: number | undefined;
   /** See `GpuOptions`. */
   maxBindingBytes?: number | undefined;
   /** The way of one-row steps; by default the fastest that works. */
@@ -23,7 +25,8 @@ export interface LoadOptions {
 export type ToWorker =
   | { type: "load"; options: LoadOptions; counters: SharedArrayBuffer }
   | { type: "generate"; id: number; request: GenerateRequest }
-  | { type: "cancel"; id: number }
+  /** `left`: whether its client left; an answer that found its end early is cancelled too. */
+  | { type: "cancel"; id: number; left: boolean }
   /** Give the GPU back; "closed" answers. */
   | { type: "close" };
 

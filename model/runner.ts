@@ -9,7 +9,7 @@ import { Readback } from "../gpu/readback.ts";
 import { type Falcon, settle } from "./falcon.ts";
 import { type Needs, type SampledRow, Sampler } from "./sampler.ts";
 import type { Plan } from "./scheduler.ts";
-import { MOST_CHAINED, type StepShape } from "./state.ts";
+import { FEW_ROWS, MOST_CHAINED, type StepShape } from "./state.ts";
 
 /** All that the commands of a plan depend on. */
 interface Work {
@@ -18,7 +18,7 @@ interface Work {
   needs: Needs;
   /** Of the steps chained to the first one. */
   chain: StepShape[];
-  /** The sequence that is chained. */
+  /** The sequence that is chained, 0 where none is: only its commands name a slot. */
   slot: number;
 }
 
@@ -30,11 +30,21 @@ const MOST_PREPARED = 4;
 /** Milliseconds that a reader of a stream may wait for the tokens of a chain. */
 const LONGEST_CHAIN = 15;
 
+/** Milliseconds that a step may take while readers wait for their next tokens. */
+const LONGEST_STEP = 40;
+
+/** Rows of prompts in a step of which nobody knows yet how long a row takes. */
+const FIRST_CHUNK = 32;
+
 export class Runner {
   /** Token rows computed so far. */
   rows = 0;
   /** Steps that may be chained to one, as fast as the last ones were. */
   longestChain = 0;
+  /** Steps so far, those of a chain one by one. */
+  steps = 0;
+  /** Rows that a step may have to end in time, as fast as the last ones were. */
+  rowsInTime = FIRST_CHUNK;
   #prepared = new Map<string, GPUCommandBuffer[]>();
 
   private constructor(
@@ -53,8 +63,10 @@ export class Runner {
       slots,
       logits: state.logits,
       steps,
+      rowsThatFollow: 1,
     });
-    const readback = await Readback.create(gpu, "sampled", steps * sampler.resultBytes + 4);
+    const bytes = (state.limits.maxPicks + MOST_CHAINED) * sampler.resultBytes + 4;
+    const readback = await Readback.create(gpu, "sampled", bytes);
     await settle(gpu);
     return new Runner(model, sampler, readback);
   }
@@ -72,12 +84,13 @@ export class Runner {
     gpu.device.queue.submit(this.#commands(work));
     this.#prepareNext(plan, work);
     // Waiting also where nothing was sampled keeps a cancelled prompt from running on.
-    const results = await this.readback.read(this.#bytes(chain.length));
+    const results = await this.readback.read(this.#endOf(samples.length, chain.length) + 4);
     this.rows += rows.length + chain.length;
-    if (rows.length === 1) this.#pace((performance.now() - started) / (1 + chain.length));
+    this.steps += 1 + chain.length;
+    this.#pace(rows.length, (performance.now() - started) / (1 + chain.length));
     const sampled = samples.length > 0 ? this.sampler.parse(results, samples) : [];
     for (const [i, sample] of chain.entries()) {
-      sampled.push(...this.sampler.parse(results, [sample], i + 1));
+      sampled.push(...this.sampler.parse(results, [sample], this.#endOf(samples.length, i)));
     }
     return this.#isBroken(plan, results) ? this.#fallBack(sampled) : sampled;
   }
@@ -91,7 +104,8 @@ export class Runner {
     const needs = samples.length > 0 ? this.sampler.upload(samples) : NO_NEEDS;
     for (const [i, sample] of chain.entries()) this.sampler.upload([sample], i + 1);
     if (chain.length > 0) state.uploadChain(rows[0], chain.length, kv.tableWidth);
-    return { shape, needs, chain: this.#chainShapes(rows, chain.length), slot: rows[0].slot };
+    const slot = chain.length > 0 ? rows[0].slot : 0;
+    return { shape, needs, chain: this.#chainShapes(rows, chain.length), slot };
   }
 
   #chainShapes(rows: Plan["rows"], length: number): StepShape[] {
@@ -99,20 +113,31 @@ export class Runner {
     return Array.from({ length }, (_, i) => this.model.state.shapeOf(1, 1, position + 2 + i));
   }
 
-  /** Results of a step and its chain, and behind them the word that says whether they hold. */
-  #bytes(chained: number): number {
-    return (1 + chained) * this.sampler.resultBytes + 4;
+  /**
+   * The byte behind the results of a step and of those chained to it. After the last one comes the
+   * word that says whether they hold.
+   */
+  #endOf(picks: number, chained: number): number {
+    return (picks + chained) * this.sampler.resultBytes;
   }
 
-  #pace(milliseconds: number): void {
-    const steps = Math.floor(LONGEST_CHAIN / milliseconds);
-    this.longestChain = Math.max(0, Math.min(MOST_CHAINED, steps - 1));
+  /** Learns from a step how many may be chained, or how many rows the next may have. */
+  #pace(rows: number, milliseconds: number): void {
+    if (rows === 1) {
+      const steps = Math.floor(LONGEST_CHAIN / milliseconds);
+      this.longestChain = Math.max(0, Math.min(MOST_CHAINED, steps - 1));
+    } else if (rows > FEW_ROWS) {
+      // Few rows take as long as some more would, so a step is at most twice as large as the last.
+      const wanted = Math.floor(LONGEST_STEP * rows / milliseconds);
+      this.rowsInTime = Math.max(FEW_ROWS, Math.min(wanted, 2 * Math.max(rows, this.rowsInTime)));
+    }
   }
 
   /** Whether the workgroups of the persistent path waited in vain. */
-  #isBroken({ rows, chain }: Plan, results: ArrayBuffer): boolean {
+  #isBroken({ rows, samples, chain }: Plan, results: ArrayBuffer): boolean {
     if (rows.length > 1 || !this.model.forward.persistent) return false;
-    return new DataView(results).getUint32(this.#bytes(chain.length) - 4, true) !== 0;
+    const at = this.#endOf(samples.length, chain.length);
+    return new DataView(results).getUint32(at, true) !== 0;
   }
 
   /** From now on by the portable path; what this step computed is nothing. */
@@ -131,17 +156,20 @@ export class Runner {
     return commands;
   }
 
-  /** After a step that chose tokens comes, most often, one that decodes them. */
-  #prepareNext({ rows, samples, chain }: Plan, { needs, slot }: Work): void {
-    const chosen = samples.filter(({ forced }) => forced === undefined).length;
-    if (chosen === 0 || chosen < samples.length) return;
+  /** After a step in which everybody chose a token comes, most often, one that decodes them. */
+  #prepareNext({ rows, samples, chain }: Plan, { needs }: Work): void {
+    const chosen = new Set(samples.flatMap((row) => row.forced === undefined ? [row.slot] : []));
+    // Of a prompt that goes on nobody knows how many rows come next.
+    if (chosen.size === 0 || rows.some(({ slot }) => !chosen.has(slot))) return;
+    const { size } = chosen;
     const last = rows.reduce((most, { position }) => Math.max(most, position), 0) + chain.length;
-    const next = [{ token: 0, position: last + 1, slot }];
+    const next = [{ token: 0, position: last + 1, slot: rows[0].slot }];
+    const chained = size === 1 ? this.longestChain : 0;
     const work = {
-      shape: this.model.state.shapeOf(chosen, chosen, last + 2),
+      shape: this.model.state.shapeOf(size, size, last + 2),
       needs,
-      chain: chosen === 1 ? this.#chainShapes(next, this.longestChain) : [],
-      slot,
+      chain: this.#chainShapes(next, chained),
+      slot: chained > 0 ? rows[0].slot : 0,
     };
     const key = JSON.stringify(work);
     if (this.#prepared.has(key)) return;
@@ -163,10 +191,13 @@ export class Runner {
       forward.encode(pass, one);
       if (one.picks > 0) this.sampler.encode(pass, one.picks, i, needs);
       pass.end();
-      if (one.picks > 0) this.sampler.copyResults(encoder, this.readback, i);
+      if (one.picks > 0) {
+        const at = i === 0 ? 0 : this.#endOf(shape.picks, i - 1);
+        this.sampler.copyResults(encoder, this.readback, one.picks, at, i);
+      }
       const broken = one.rows === 1 ? forward.persistent?.broken : undefined;
       if (broken && i === chain.length) {
-        const at = this.#bytes(chain.length) - 4;
+        const at = this.#endOf(shape.picks, chain.length);
         this.readback.copy(encoder, broken.buffer, broken.offset, 4, at);
       }
       return encoder.finish();

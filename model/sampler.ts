@@ -32,11 +32,13 @@ export interface SamplerShape {
   logits: GPUBuffer; // (maxRows, vocabSize)
   /** Steps that can be encoded before the first is read, each with its own rows. Default: 1. */
   steps?: number;
+  /** Most rows of those that follow the first. Default: as many as that has. */
+  rowsThatFollow?: number;
 }
 
 export class Sampler {
-  /** Bytes of the results of one step. */
-  readonly resultBytes: number;
+  /** Bytes of the result of one row. */
+  readonly resultBytes = RESULT_BYTES;
 
   private constructor(
     private readonly gpu: Gpu,
@@ -48,10 +50,7 @@ export class Sampler {
     readonly scores: GPUBuffer, // (rows, vocab)
     /** The token last chosen in each slot. */
     readonly sampled: GPUBuffer, // (slots)
-    maxRows: number,
-  ) {
-    this.resultBytes = maxRows * RESULT_BYTES;
-  }
+  ) {}
 
   /**
    * Compiles every kernel and makes every buffer; nothing is created afterwards.
@@ -60,6 +59,7 @@ export class Sampler {
    */
   static async create(gpu: Gpu, shape: SamplerShape): Promise<Sampler> {
     const { vocabSize: vocab, maxRows, slots, logits, steps = 1 } = shape;
+    const { rowsThatFollow = maxRows } = shape;
     checkShape(gpu, shape);
     const chunks = chunksOf(vocab);
     const perRow = (label: string, bytes: number) => storageBuffer(gpu, label, maxRows * bytes);
@@ -77,9 +77,12 @@ export class Sampler {
       sampled: storageBuffer(gpu, "sampled", slots * 4),
     };
     const all: SamplingStep[] = [];
-    while (all.length < steps) all.push(await SamplingStep.create(gpu, vocab, maxRows, buffers));
+    while (all.length < steps) {
+      const rows = all.length === 0 ? maxRows : rowsThatFollow;
+      all.push(await SamplingStep.create(gpu, vocab, rows, buffers));
+    }
     const { counts, biases, scores, sampled } = buffers;
-    return new Sampler(gpu, vocab, all, counts, biases, scores, sampled, maxRows);
+    return new Sampler(gpu, vocab, all, counts, biases, scores, sampled);
   }
 
   /**
@@ -120,15 +123,20 @@ export class Sampler {
     this.steps[step].encode(pass, rows, needs);
   }
 
-  /** Encodes the copy of a step's results to its place, `step * resultBytes`. */
-  copyResults(encoder: GPUCommandEncoder, readback: Readback, step = 0): void {
-    const { resultBytes } = this;
-    readback.copy(encoder, this.steps[step].results, 0, resultBytes, step * resultBytes);
+  /** Encodes the copy of a step's first `rows` results to a byte of the read-back. */
+  copyResults(
+    encoder: GPUCommandEncoder,
+    readback: Readback,
+    rows: number,
+    at = 0,
+    step = 0,
+  ): void {
+    readback.copy(encoder, this.steps[step].results, 0, rows * RESULT_BYTES, at);
   }
 
-  /** Reads what `copyResults` copied, for the rows uploaded. */
-  parse(results: ArrayBuffer, rows: readonly SampleRow[], step = 0): SampledRow[] {
-    const view = new DataView(results, step * this.resultBytes);
+  /** Reads what `copyResults` copied to that byte, for the rows uploaded. */
+  parse(results: ArrayBuffer, rows: readonly SampleRow[], at = 0): SampledRow[] {
+    const view = new DataView(results, at);
     return rows.map((row, i) => readResult(view, i * RESULT_BYTES, row.topTokens));
   }
 }

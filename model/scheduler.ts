@@ -1,26 +1,15 @@
 /**
- * Who is computed next: requests in order of arrival, each first prefilled in chunks, then decoded.
+ * Who is computed next: a row for everybody who decodes, then prompts in order of arrival, in chunks.
  *
  * Knows sequences, slots and rows. Knows no GPU: it hands out a plan and is told what was sampled,
  * so it is tested with a fake model.
  */
-import type { GenerateRequest, LogitBias, TokenEvent, TokenLogprob } from "./engine.ts";
+import type { GenerateRequest, LogitBias, TokenEvent } from "./engine.ts";
+import type { NewSequence } from "./kv_cache.ts";
 import type { SampleRow } from "./sample_row.ts";
 import type { SampledRow } from "./sampler.ts";
+import { Sequence } from "./sequence.ts";
 import type { Row } from "./state.ts";
-
-/** One request on its way. */
-interface Sequence {
-  id: number;
-  request: GenerateRequest;
-  /** Place in the block tables once it runs. */
-  slot: number;
-  /** Tokens whose keys and values are in the cache, or will be after the step that is planned. */
-  computed: number;
-  generated: number[];
-  promptLogprobs: (number | null)[];
-  promptTop: TokenLogprob[][];
-}
 
 /** One step: the rows to compute, and for some of them a token to sample. */
 export interface Plan {
@@ -46,10 +35,11 @@ export interface SchedulerLimits {
   maxPicks: number;
 }
 
-/** Where sequences keep their keys and values; `KvCache` is one. */
+/** Where sequences keep their keys and values; `KvCache` is one, and says what each does. */
 export interface BlockPool {
-  canHold(slot: number, tokens: number): boolean;
-  grow(slot: number, tokens: number): void;
+  begin(slot: number, sequence: NewSequence): number | undefined;
+  keep(slot: number, tokens: readonly number[], count: number, settled: boolean): void;
+  forget(slot: number): void;
   release(slot: number): void;
 }
 
@@ -60,7 +50,12 @@ export interface Listener {
   onInvalid(id: number): void;
 }
 
+/** Rows of prompts that every step may hold, so that they go on where steps are slow. */
+const LEAST_CHUNK = 8;
+
 export class Scheduler {
+  /** Requests that were cancelled because nobody wants them any more, by how far they had come. */
+  readonly left = { queued: 0, prefill: 0, decode: 0 };
   #waiting: Sequence[] = [];
   #running: Sequence[] = [];
   #planned: { sequence: Sequence; forced: boolean }[] = [];
@@ -84,34 +79,44 @@ export class Scheduler {
 
   /** Prompt and answer must fit an empty pool: behind one that never fits, all would wait for ever. */
   add(id: number, request: GenerateRequest): void {
-    this.#waiting.push({
-      id,
-      request,
-      slot: -1,
-      computed: 0,
-      generated: [],
-      // Nothing comes before the first token.
-      promptLogprobs: [null],
-      promptTop: [[]],
-    });
+    this.#waiting.push(new Sequence(id, request));
   }
 
-  /** Forgets a request wherever it is; its slot and blocks are free for the next step. */
-  cancel(id: number): void {
-    this.#waiting = this.#waiting.filter((sequence) => sequence.id !== id);
-    const running = this.#running.find((sequence) => sequence.id === id);
-    if (running) this.#finish(running);
+  /**
+   * Forgets a request wherever it is; its slot and blocks are free for the next step.
+   *
+   * @param left whether it is to be counted in `left`: an answer that found its end is not
+   */
+  cancel(id: number, left = true): void {
+    const sequence = [...this.#waiting, ...this.#running].find((one) => one.id === id);
+    if (!sequence) return;
+    const isRunning = sequence.slot >= 0;
+    if (left) this.left[!isRunning ? "queued" : sequence.isDecoding ? "decode" : "prefill"]++;
+    if (isRunning) this.#finish(sequence);
+    else this.#waiting = this.#waiting.filter((other) => other !== sequence);
   }
 
   /**
    * The next step, or undefined when there is nothing to do.
    *
    * @param longestChain steps that may follow it before anybody hears of its token
+   * @param rowsInTime rows that a step may have while somebody waits for the next token
    */
-  plan(longestChain = 0): Plan | undefined {
-    const plan: Plan = { rows: [], picks: [], samples: [], chain: [], starts: this.#admit() };
+  plan(longestChain = 0, rowsInTime = Infinity): Plan | undefined {
+    const plan: Plan = { rows: [], picks: [], samples: [], chain: [], starts: [] };
     this.#planned = [];
-    for (const sequence of this.#running) this.#planRows(sequence, plan);
+    for (const { slot, tokens, settled } of this.#running) {
+      this.pool.keep(slot, tokens, settled, true);
+    }
+    const { maxRows } = this.limits;
+    const decoding = this.#running.filter(({ isDecoding }) => isDecoding);
+    for (const sequence of decoding) this.#planRows(sequence, plan, maxRows);
+    const inTime = Math.max(rowsInTime, plan.rows.length + LEAST_CHUNK);
+    const most = decoding.length > 0 ? Math.min(maxRows, inTime) : maxRows;
+    for (const sequence of this.#running) {
+      if (!sequence.isDecoding) this.#planRows(sequence, plan, most);
+    }
+    this.#admit(plan, most);
     this.#planChain(plan, longestChain);
     return plan.rows.length > 0 ? plan : undefined;
   }
@@ -120,10 +125,10 @@ export class Scheduler {
   #planChain(plan: Plan, longest: number): void {
     const [sequence] = this.#running;
     if (this.#running.length !== 1 || plan.rows.length !== 1) return;
-    const { request, generated } = sequence;
-    if (generated.length === 0) return; // the first token is waited for
+    if (!sequence.isDecoding) return; // the first token is waited for
     const [sample] = plan.samples;
-    const length = Math.min(longest, request.maxNewTokens - generated.length - 1);
+    const left = sequence.request.maxNewTokens - sequence.generated;
+    const length = Math.min(longest, left - 1);
     for (let i = 1; i <= length; i++) {
       const { drawIndex, contextLength } = sample;
       plan.chain.push({ ...sample, drawIndex: drawIndex + i, contextLength: contextLength + i });
@@ -141,88 +146,80 @@ export class Scheduler {
       // It may have been cancelled while the step ran.
       if (!this.#running.includes(sequence)) continue;
       if (sampled[i].invalid) {
-        this.#finish(sequence);
+        this.#finish(sequence, true);
         this.listener.onInvalid(sequence.id);
       } else if (forced) {
-        sequence.promptLogprobs.push(sampled[i].logprob);
-        sequence.promptTop.push(sampled[i].top);
+        sequence.addPromptToken(sampled[i]);
       } else this.#append(sequence, sampled[i]);
     }
+    for (const sequence of this.#running) sequence.settle();
   }
 
-  /** First come, first served: nobody overtakes a request that does not fit yet. */
-  #admit(): Plan["starts"] {
-    const starts: Plan["starts"] = [];
-    while (this.#waiting.length > 0 && this.#freeSlots.length > 0) {
+  /**
+   * First come, first served: nobody overtakes a request that does not fit yet. One begins when its
+   * first rows have room, because by then the most of its prompt may be computed by others.
+   *
+   * Blocks for the longest answer are reserved. Falcon's are small (8 KiB a token), so that 2 GiB
+   * hold 128 sequences of full length, as many as there are slots: to admit more and to take blocks
+   * away from somebody later, who then computes them again, would gain next to nothing.
+   */
+  #admit(plan: Plan, most: number): void {
+    while (this.#waiting.length > 0 && this.#freeSlots.length > 0 && plan.rows.length < most) {
       const [sequence] = this.#waiting;
-      const { prompt, maxNewTokens, sampling: { logitBias } } = sequence.request;
+      const { prompt, maxNewTokens, sampling, promptLogprobs, cacheScope = "" } = sequence.request;
       const slot = this.#freeSlots[this.#freeSlots.length - 1];
-      const worstCase = prompt.length + maxNewTokens;
-      if (!this.pool.canHold(slot, worstCase)) break;
-      this.pool.grow(slot, worstCase);
+      const cached = this.pool.begin(slot, {
+        prompt,
+        tokens: prompt.length + maxNewTokens,
+        scope: cacheScope,
+        reuse: !promptLogprobs,
+      });
+      if (cached === undefined) break;
       this.#freeSlots.pop();
       this.#waiting.shift();
       sequence.slot = slot;
+      sequence.computed = sequence.settled = sequence.cached = cached;
       this.#running.push(sequence);
-      starts.push({ slot, prompt, logitBias });
+      plan.starts.push({ slot, prompt, logitBias: sampling.logitBias });
+      this.#planRows(sequence, plan, most);
     }
-    return starts;
   }
 
-  /** Takes as many of the tokens that are known and not computed as there is room for. */
-  #planRows(sequence: Sequence, plan: Plan): void {
-    const { request, slot, generated } = sequence;
-    const { prompt } = request;
-    const { maxRows, maxPicks } = this.limits;
-    const known = prompt.length + generated.length;
-    while (sequence.computed < known && plan.rows.length < maxRows) {
+  /** Takes as many of the tokens that are known and not computed as a plan of `most` rows has room for. */
+  #planRows(sequence: Sequence, plan: Plan, most: number): void {
+    const { slot, tokens } = sequence;
+    while (sequence.computed < tokens.length && plan.rows.length < most) {
       const position = sequence.computed;
-      const isLast = position === known - 1;
-      if (isLast || (request.promptLogprobs && position < prompt.length - 1)) {
-        if (plan.picks.length === maxPicks) return;
+      const sample = sequence.sampleAt(position);
+      if (sample) {
+        if (plan.picks.length === this.limits.maxPicks) break;
         plan.picks.push(plan.rows.length);
-        plan.samples.push({
-          slot,
-          sampling: request.sampling,
-          drawIndex: generated.length,
-          contextLength: known,
-          topTokens: request.topTokens,
-          ...(!isLast && { forced: prompt[position + 1] }),
-        });
-        this.#planned.push({ sequence, forced: !isLast });
+        plan.samples.push(sample);
+        this.#planned.push({ sequence, forced: sample.forced !== undefined });
       }
-      const token = position < prompt.length
-        ? prompt[position]
-        : generated[position - prompt.length];
-      plan.rows.push({ token, position, slot });
+      plan.rows.push({ token: tokens[position], position, slot });
       sequence.computed++;
     }
+    // A step writes all keys of a layer before it reads any: whoever begins in it may share them.
+    if (!sequence.isDecoding) this.pool.keep(slot, tokens, sequence.computed, false);
   }
 
   #append(sequence: Sequence, sampled: SampledRow): void {
-    const { id, request, generated, promptLogprobs, promptTop } = sequence;
-    if (request.promptLogprobs && generated.length === 0) {
-      this.listener.onEvent(id, { type: "prompt", logprobs: promptLogprobs, top: promptTop });
+    for (const event of sequence.append(sampled)) {
+      if (event.type === "token" && event.finish) {
+        sequence.settle();
+        this.#finish(sequence);
+      }
+      this.listener.onEvent(sequence.id, event);
     }
-    generated.push(sampled.id);
-    const { logprob, processedLogprob, top, processedTop } = sampled;
-    const event: TokenEvent = {
-      type: "token",
-      id: sampled.id,
-      logprob,
-      processedLogprob,
-      top,
-      processedTop,
-    };
-    if (generated.length >= request.maxNewTokens) event.finish = "length";
-    else if (request.stopTokens.includes(sampled.id)) event.finish = "stop_token";
-    if (event.finish) this.#finish(sequence);
-    this.listener.onEvent(id, event);
   }
 
-  #finish(sequence: Sequence): void {
+  #finish(sequence: Sequence, isInvalid = false): void {
+    const { slot, tokens, settled } = sequence;
     this.#running = this.#running.filter((other) => other !== sequence);
-    this.pool.release(sequence.slot);
-    this.#freeSlots.push(sequence.slot);
+    if (isInvalid) this.pool.forget(slot);
+    else this.pool.keep(slot, tokens, settled, true);
+    this.pool.release(slot);
+    this.#freeSlots.push(slot);
   }
 }

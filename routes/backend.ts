@@ -45,6 +45,7 @@ export function startBackend(
     startLocalEngine({
       model: folder,
       queueLimit: settings.queue,
+      slots: settings.parallel,
       kvBytes: settings["gpu-memory"],
       maxBindingBytes: settings["max-binding"],
       path: settings.path,

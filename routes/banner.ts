@@ -23,11 +23,16 @@ export function banner(url: string, info: EngineInfo, keyed = false): string {
   adapter     ${info.adapter}${software}
   path        ${info.path}${info.pathReason === undefined ? "" : ` (${info.pathReason})`}
   GPU memory  ${formatBytes(info.gpuMemoryBytes)}
+  KV cache    ${formatBytes(info.kvBytes)} of it: ${info.kvTokens} tokens, ${answers(info.slots)}
   loaded in   ${info.loadSeconds.toFixed(1)} s
 
 Try it:
 curl ${url}/generate${key} -H 'Content-Type: application/json' -d ${shellQuote(JSON.stringify(TRY))}
 `;
+}
+
+function answers(slots: number): string {
+  return slots === 1 ? "one answer at a time" : `up to ${slots} answers at once`;
 }
 
 /** Of a model from the hub; folders have none. */

@@ -86,9 +86,16 @@ const OPTIONS = {
   "queue": option({
     variable: "QUEUE_LIMIT",
     placeholder: "NUMBER",
-    help: "requests that may wait behind the one that runs; further ones get 429 (default: 128)",
+    help: "requests that may wait behind those that run; further ones get 429 (default: 128)",
     expected: "a whole number from 1 to 1000000",
     schema: whole(1, 1e6).default(128),
+  }),
+  "parallel": option({
+    variable: "PARALLEL",
+    placeholder: "NUMBER",
+    help: "requests that are answered together (default: 128; 4 where a CPU does the GPU's work)",
+    expected: "a whole number from 1 to 1024",
+    schema: whole(1, 1024).optional(),
   }),
   "api-key": option({
     variable: "API_KEYS",
@@ -121,7 +128,7 @@ const OPTIONS = {
     variable: "GPU_MEMORY",
     placeholder: "SIZE",
     help:
-      "GPU memory for the KV cache, as bytes or like 2GiB (default: one context of full length)",
+      "GPU memory for the KV cache, as bytes or like 2GiB (default: what the card has, up to 2GiB)",
     expected: "a number of bytes or a size such as 2GiB",
     schema: bytes.optional(),
   }),

@@ -64,7 +64,7 @@ function withModel(
   const kvBytes = 2 ** 22;
   const slots = 64;
   return withGpu(async (gpu) =>
-    body(gpu, await Falcon.load(gpu, DIR, { slots, maxPicks: slots, kvBytes, ...options }))
+    body(gpu, await Falcon.load(gpu, DIR, { slots, kvBytes, ...options }))
   );
 }
 

@@ -103,6 +103,9 @@ export class FakeEngine implements Engine {
       maxPositions: 2048,
       gpuMemoryBytes: 0,
       loadSeconds: 0,
+      slots: 1,
+      kvTokens: 2048,
+      kvBytes: 2 ** 24,
       ...options.info,
     };
     this.script = options.script ?? [0];

@@ -7,6 +7,7 @@
  */
 import assert from "node:assert/strict";
 import { type GenerateRequest, GREEDY, type TokenEvent } from "../../model/engine.ts";
+import type { NewSequence } from "../../model/kv_cache.ts";
 import type { SampledRow } from "../../model/sampler.ts";
 import {
   type BlockPool,
@@ -69,38 +70,55 @@ function sampledAs(id: number, logprob: number) {
   return { id, logprob, processedLogprob: logprob / 2, top: [], processedTop: [] };
 }
 
-/** A pool that nobody may overdraw, and that wants back exactly what it gave. */
-export class FakePool implements BlockPool {
+/** A pool as tests need it. */
+export interface TestPool extends BlockPool {
+  readonly used: number;
+  /** Puts a token where the slot keeps its keys and values; nobody may have forgotten a block. */
+  write(slot: number, position: number, token: number): void;
+  /** All tokens up to a position, as the slot's blocks hold them. */
+  read(slot: number, position: number): number[];
+}
+
+/** A pool that nobody may overdraw, that wants back exactly what it gave, and that shares nothing. */
+export class FakePool implements TestPool {
   used = 0;
-  readonly #held = new Map<number, number>();
+  readonly #held = new Map<number, { tokens: number; cache: number[] }>();
 
   constructor(readonly tokens: number) {}
 
-  canHold(slot: number, tokens: number): boolean {
-    return tokens - (this.#held.get(slot) ?? 0) <= this.tokens - this.used;
+  begin(slot: number, { tokens }: NewSequence): number | undefined {
+    assert(!this.#held.has(slot), `slot ${slot} is taken`);
+    if (tokens > this.tokens - this.used) return undefined;
+    this.#held.set(slot, { tokens, cache: [] });
+    this.used += tokens;
+    return 0;
   }
 
-  grow(slot: number, tokens: number): void {
-    assert(this.canHold(slot, tokens), "grown beyond the pool");
-    assert(!this.#held.has(slot), `slot ${slot} is taken`);
-    this.#held.set(slot, tokens);
-    this.used += tokens;
-  }
+  keep(): void {}
+
+  forget(): void {}
 
   release(slot: number): void {
     assert(this.#held.has(slot), `slot ${slot} is released but not held`);
-    this.used -= this.#held.get(slot)!;
+    this.used -= this.#held.get(slot)!.tokens;
     this.#held.delete(slot);
   }
 
-  held(slot: number): number {
-    return this.#held.get(slot) ?? 0;
+  write(slot: number, position: number, token: number): void {
+    const { tokens, cache } = this.#held.get(slot)!;
+    assert.equal(position, cache.length, "a position was left out, or computed twice");
+    assert(position < tokens, "a row has no block");
+    cache.push(token);
+  }
+
+  read(slot: number, position: number): number[] {
+    return this.#held.get(slot)!.cache.slice(0, position + 1);
   }
 }
 
 /** A scheduler with a fake model behind it, and what was heard of each request. */
 export class FakeModel {
-  readonly pool: FakePool;
+  readonly pool: TestPool;
   readonly scheduler: Scheduler;
   readonly heard = new Map<number, TokenEvent[]>();
   readonly invalid: number[] = [];
@@ -108,10 +126,9 @@ export class FakeModel {
   readonly begun: (readonly number[])[] = [];
   /** Rows of each step. */
   readonly steps: number[] = [];
-  readonly #cache = new Map<number, number[]>();
 
-  constructor(readonly limits: SchedulerLimits, poolTokens: number) {
-    this.pool = new FakePool(poolTokens);
+  constructor(readonly limits: SchedulerLimits, pool: number | TestPool) {
+    this.pool = typeof pool === "number" ? new FakePool(pool) : pool;
     this.scheduler = new Scheduler(limits, this.pool, {
       onEvent: (id, event) => {
         const events = this.heard.get(id) ?? [];
@@ -127,22 +144,16 @@ export class FakeModel {
     assert(rows.length > 0 && rows.length <= maxRows, `${rows.length} rows of ${maxRows}`);
     assert(picks.length <= maxPicks, `${picks.length} picks of ${maxPicks}`);
     assert.equal(samples.length, picks.length);
-    for (const { slot, prompt } of starts) {
-      this.#cache.set(slot, []);
-      this.begun.push(prompt);
-    }
-    const before = rows.map(({ token, position, slot }) => {
+    for (const { prompt } of starts) this.begun.push(prompt);
+    for (const { token, position, slot } of rows) {
       assert(slot >= 0 && slot < slots, `slot ${slot}`);
-      const tokens = this.#cache.get(slot)!;
-      assert.equal(position, tokens.length, "a position was left out, or computed twice");
-      assert(position < this.pool.held(slot), "a row has no block");
-      tokens.push(token);
-      return tokens.slice();
-    });
+      this.pool.write(slot, position, token);
+    }
     this.steps.push(rows.length);
     return samples.map((sample, i) => {
-      const tokens = before[picks[i]!]!;
-      assert.equal(sample.slot, rows[picks[i]!]!.slot);
+      const { slot, position } = rows[picks[i]!]!;
+      assert.equal(sample.slot, slot);
+      const tokens = this.pool.read(slot, position);
       const { id, logprob } = next(tokens);
       const invalid = tokens.includes(POISON);
       return sample.forced === undefined
@@ -152,8 +163,8 @@ export class FakeModel {
   }
 
   /** Plans, computes and accepts one step; false when there was nothing to do. */
-  step(): boolean {
-    const plan = this.scheduler.plan();
+  step(rowsInTime = Infinity): boolean {
+    const plan = this.scheduler.plan(0, rowsInTime);
     if (plan) this.scheduler.accept(this.compute(plan));
     return plan !== undefined;
   }

@@ -29,7 +29,7 @@ export class SamplerRig {
       logits,
       steps,
     });
-    const readback = await Readback.create(gpu, "sampled", steps * sampler.resultBytes);
+    const readback = await Readback.create(gpu, "sampled", steps * rows * sampler.resultBytes);
     return new SamplerRig(gpu, vocab, logits, sampler, readback);
   }
 
@@ -53,10 +53,13 @@ export class SamplerRig {
       sampler.encode(pass, rows.length, i);
     }
     pass.end();
-    for (const i of steps.keys()) sampler.copyResults(encoder, readback, i);
+    const bytes = steps[0]!.length * sampler.resultBytes;
+    for (const [i, { length }] of steps.entries()) {
+      sampler.copyResults(encoder, readback, length, i * bytes, i);
+    }
     gpu.device.queue.submit([encoder.finish()]);
-    const results = await readback.read(steps.length * sampler.resultBytes);
-    return steps.map((rows, i) => sampler.parse(results, rows, i));
+    const results = await readback.read(steps.length * bytes);
+    return steps.map((rows, i) => sampler.parse(results, rows, i * bytes));
   }
 
   /** The scores left after a step, row by row. */

@@ -92,8 +92,58 @@ Deno.test("scheduler: every step computes a row, and no slot is lost", () => {
       0,
     );
     assert(model.steps.length <= rows && rows <= most, `${rows} rows, at most ${most} were needed`);
-    for (let id = 0; id < limits.slots; id++) model.scheduler.add(1000 + id, request());
-    model.scheduler.plan();
+  }));
+});
+
+/** Limits as the engine has them: a row and its logits for every slot. */
+const ample = limits.filter(({ slots, maxRows, maxPicks }) => slots <= Math.min(maxRows, maxPicks));
+
+Deno.test("scheduler: after anything, as many run as there are slots", () => {
+  fc.assert(fc.property(ample, happenings, (limits, story) => {
+    const model = new FakeModel(limits, POOL);
+    play(model, story);
+    for (let id = 0; id < limits.slots; id++) {
+      model.scheduler.add(1000 + id, request({ prompt: [id], maxNewTokens: 10 }));
+    }
+    model.step();
     assert.equal(model.scheduler.running, limits.slots);
+  }));
+});
+
+Deno.test("scheduler: who has a token gets one more in every step, and prompts go on too", () => {
+  fc.assert(fc.property(ample, happenings, fc.nat(20), (limits, story, rowsInTime) => {
+    const model = new FakeModel(limits, POOL);
+    const { scheduler } = model;
+    let asked = 0;
+    const gone = new Set<number>();
+    /** Heard something, and still hears more: with how many events so far. */
+    const decoding = new Map<number, number>();
+    for (const happening of [...story, ...new Array<"step">(40).fill("step")]) {
+      if (happening !== "step") {
+        if (!("prompt" in happening)) {
+          if (happening.cancel < asked) gone.add(happening.cancel);
+          scheduler.cancel(happening.cancel);
+          decoding.delete(happening.cancel);
+        } else scheduler.add(asked++, happening);
+        continue;
+      }
+      const waiting = scheduler.running > decoding.size;
+      const before = model.steps.length;
+      model.step(rowsInTime);
+      for (const [id, count] of decoding) {
+        assert(model.heard.get(id)!.length > count, `request ${id} was left out of a step`);
+      }
+      if (waiting) assert(model.steps[before]! > decoding.size, "no row of a prompt");
+      if (decoding.size > 0) {
+        const most = Math.max(rowsInTime, decoding.size + 8);
+        assert(model.steps[before]! <= most, `${model.steps[before]} rows of ${most}`);
+      }
+      decoding.clear();
+      for (const [id, events] of model.heard) {
+        const last = events.at(-1)!;
+        const isOver = last.type === "token" && last.finish !== undefined;
+        if (!isOver && !gone.has(id)) decoding.set(id, events.length);
+      }
+    }
   }));
 });

@@ -71,11 +71,11 @@ Deno.test("scheduler: each sample says which draw of which context it is", () =>
 });
 
 Deno.test("scheduler: nobody overtakes a request that does not fit yet", () => {
-  const model = new FakeModel({ ...LIMITS, slots: 3 }, 20);
+  const model = new FakeModel({ ...LIMITS, slots: 3, maxRows: 16 }, 20);
   const requests = [
     request({ prompt: prompt(4), maxNewTokens: 6 }), // 10 of 20
     request({ prompt: prompt(9, 20), maxNewTokens: 3 }), // 12 do not fit beside it
-    request({ prompt: prompt(2, 40), maxNewTokens: 1 }), // 3 would fit
+    request({ prompt: prompt(2, 40), maxNewTokens: 2 }), // 4 would fit
   ];
   requests.forEach((wanted, id) => model.scheduler.add(id, wanted));
   model.step();
@@ -220,4 +220,34 @@ Deno.test("scheduler: steps are chained for one sequence that decodes, to the en
   model.scheduler.add(3, request({ prompt: [1], maxNewTokens: 9 }));
   go(9);
   assert.deepEqual(lengths(go(9)), [2, 2, 0], "not for two at once");
+});
+
+Deno.test("scheduler: a long prompt goes in chunks beside those who decode, and whole steps alone", () => {
+  const model = new FakeModel({ slots: 4, maxRows: 64, maxPicks: 8 }, 1000);
+  model.scheduler.add(1, request({ prompt: prompt(70), maxNewTokens: 20 }));
+  model.step(20);
+  model.step(20);
+  model.scheduler.add(2, request({ prompt: prompt(70), maxNewTokens: 2 }));
+  for (let i = 0; i < 3; i++) model.step(20);
+  // No chunk is smaller than 8 rows, however slow they are.
+  model.step(3);
+  assert.deepEqual(model.steps, [64, 6, 20, 20, 20, 9]);
+  assert.equal(model.heard.get(1)!.length, 5);
+});
+
+Deno.test("scheduler: those who leave are counted by how far they had come, those who end are not", () => {
+  const model = new FakeModel({ slots: 2, maxRows: 8, maxPicks: 8 }, 1000);
+  const { scheduler } = model;
+  scheduler.add(1, request({ prompt: [1], maxNewTokens: 20 }));
+  model.step();
+  scheduler.add(2, request({ prompt: prompt(70) }));
+  scheduler.add(3, request());
+  model.step();
+  for (const id of [1, 2, 3, 3, 4]) scheduler.cancel(id);
+  assert.deepEqual(scheduler.left, { queued: 1, prefill: 1, decode: 1 });
+  scheduler.add(5, request());
+  model.step();
+  scheduler.cancel(5, false);
+  assert.deepEqual(scheduler.left, { queued: 1, prefill: 1, decode: 1 });
+  model.finish();
 });
