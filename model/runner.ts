@@ -6,10 +6,11 @@
  * request.
  */
 import { Readback } from "../gpu/readback.ts";
+import { FEW_ROWS } from "../kernels/gptq_tiles.ts";
 import { type Falcon, settle } from "./falcon.ts";
 import { type Needs, type SampledRow, Sampler } from "./sampler.ts";
 import type { Plan } from "./scheduler.ts";
-import { FEW_ROWS, MOST_CHAINED, type StepShape } from "./state.ts";
+import { MOST_CHAINED, type StepShape } from "./state.ts";
 
 /** All that the commands of a plan depend on. */
 interface Work {
