@@ -159,6 +159,9 @@ export interface EngineStats {
   /** Prompt tokens looked up among the kept prefixes since the start, and those found. */
   prefixQueries: number;
   prefixHits: number;
+  /** Tokens that prompt lookup guessed since the start, and those that were right. */
+  guessesMade: number;
+  guessesRight: number;
   /** Requests whose client left since the start, by what they were waiting for. */
   cancelledQueued: number;
   cancelledPrefill: number;

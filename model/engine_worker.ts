@@ -85,7 +85,9 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
     });
     const { slots, state: { limits: { maxRows, maxPicks } } } = model;
     const runner = await Runner.create(model, slots);
-    const scheduler = new Scheduler({ slots, maxRows, maxPicks }, model.kv, listener);
+    const guesses = options.promptLookup ?? 0;
+    const limits = { slots, maxRows, maxPicks, guesses };
+    const scheduler = new Scheduler(limits, model.kv, listener);
     loaded = { gpu, model, runner, scheduler, counters };
   } catch (error) {
     const message = await reasonOf(error);
@@ -141,6 +143,8 @@ function publish(): void {
   counters[COUNTERS.blocksTotal] = kv.blocks;
   counters[COUNTERS.prefixQueries] = kv.prefixQueries;
   counters[COUNTERS.prefixHits] = kv.prefixHits;
+  counters[COUNTERS.guessesMade] = scheduler.guesses.made;
+  counters[COUNTERS.guessesRight] = scheduler.guesses.right;
   counters[COUNTERS.cancelledQueued] = scheduler.left.queued;
   counters[COUNTERS.cancelledPrefill] = scheduler.left.prefill;
   counters[COUNTERS.cancelledDecode] = scheduler.left.decode;

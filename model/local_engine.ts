@@ -90,10 +90,12 @@ class LocalEngine implements Engine {
       event.preventDefault();
       this.#lose(`The GPU worker stopped: ${event.message}`);
     };
-    const { model, kvBytes, slots, maxBindingBytes, path, numberBytes, deterministic } = options;
+    const { model, kvBytes, slots, maxBindingBytes, path } = options;
+    const { numberBytes, deterministic, promptLookup } = options;
+    const load = { model, kvBytes, slots, maxBindingBytes, path, numberBytes, deterministic };
     this.#send({
       type: "load",
-      options: { model, kvBytes, slots, maxBindingBytes, path, numberBytes, deterministic },
+      options: { ...load, promptLookup },
       counters: this.#counters,
     });
   }
@@ -140,6 +142,8 @@ class LocalEngine implements Engine {
       cancelledQueued: counters[COUNTERS.cancelledQueued],
       cancelledPrefill: counters[COUNTERS.cancelledPrefill],
       cancelledDecode: counters[COUNTERS.cancelledDecode],
+      guessesMade: counters[COUNTERS.guessesMade],
+      guessesRight: counters[COUNTERS.guessesRight],
     };
   }
 

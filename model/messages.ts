@@ -20,6 +20,8 @@ export interface LoadOptions {
   /** See `FalconOptions`. */
   numberBytes?: 1 | 2 | undefined;
   deterministic?: boolean | undefined;
+  /** Tokens that are guessed from the dialogue and verified in one step. Default: none. */
+  promptLookup?: number | undefined;
 }
 
 export type ToWorker =
@@ -53,5 +55,7 @@ export const COUNTERS = {
   cancelledQueued: 8,
   cancelledPrefill: 9,
   cancelledDecode: 10,
+  guessesMade: 11,
+  guessesRight: 12,
 } as const;
 export const COUNTER_BYTES = 8 * Object.keys(COUNTERS).length;

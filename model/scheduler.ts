@@ -6,6 +6,7 @@
  */
 import type { GenerateRequest, LogitBias, TokenEvent } from "./engine.ts";
 import type { NewSequence } from "./kv_cache.ts";
+import { canBeGuessed, lookUp } from "./prompt_lookup.ts";
 import type { SampleRow } from "./sample_row.ts";
 import type { SampledRow } from "./sampler.ts";
 import { Sequence } from "./sequence.ts";
@@ -26,6 +27,14 @@ export interface Plan {
   starts: { slot: number; prompt: readonly number[]; logitBias: readonly LogitBias[] }[];
 }
 
+/** What a sample of the plan is for. */
+interface Planned {
+  sequence: Sequence;
+  forced: boolean;
+  /** It counts only if the answer went on with this guess, and the sequence holds that many tokens. */
+  after?: { guess: number; length: number };
+}
+
 export interface SchedulerLimits {
   /** Sequences computed together. */
   slots: number;
@@ -33,6 +42,8 @@ export interface SchedulerLimits {
   maxRows: number;
   /** Rows of one step that may ask for logits. */
   maxPicks: number;
+  /** Tokens of an answer that are guessed from what was said before and verified in one step. */
+  guesses?: number;
 }
 
 /** Where sequences keep their keys and values; `KvCache` is one, and says what each does. */
@@ -56,9 +67,11 @@ const LEAST_CHUNK = 8;
 export class Scheduler {
   /** Requests that were cancelled because nobody wants them any more, by how far they had come. */
   readonly left = { queued: 0, prefill: 0, decode: 0 };
+  /** Tokens guessed so far, and those of them that were right. */
+  readonly guesses = { made: 0, right: 0 };
   #waiting: Sequence[] = [];
   #running: Sequence[] = [];
-  #planned: { sequence: Sequence; forced: boolean }[] = [];
+  #planned: Planned[] = [];
   #freeSlots: number[];
 
   constructor(
@@ -111,6 +124,7 @@ export class Scheduler {
     const { maxRows } = this.limits;
     const decoding = this.#running.filter(({ isDecoding }) => isDecoding);
     for (const sequence of decoding) this.#planRows(sequence, plan, maxRows);
+    if (this.limits.guesses) decoding.forEach((sequence) => this.#planGuesses(sequence, plan));
     const inTime = Math.max(rowsInTime, plan.rows.length + LEAST_CHUNK);
     const most = decoding.length > 0 ? Math.min(maxRows, inTime) : maxRows;
     for (const sequence of this.#running) {
@@ -119,6 +133,33 @@ export class Scheduler {
     this.#admit(plan, most);
     this.#planChain(plan, longestChain);
     return plan.rows.length > 0 ? plan : undefined;
+  }
+
+  /**
+   * Rows for what may come next, each verified by the sample before it. They come behind the rows of
+   * all who decode, and take no more room than those left.
+   */
+  #planGuesses(sequence: Sequence, plan: Plan): void {
+    const { guesses = 0, maxRows, maxPicks } = this.limits;
+    const { slot, tokens, request: { sampling, maxNewTokens }, generated, computed } = sequence;
+    if (computed < tokens.length || !canBeGuessed(sampling)) return;
+    const room = Math.min(maxRows - plan.rows.length, maxPicks - plan.picks.length);
+    const guessed = lookUp(tokens, Math.min(guesses, room, maxNewTokens - generated - 1));
+    const sample = sequence.sampleAt(tokens.length - 1)!;
+    for (const [i, token] of guessed.entries()) {
+      const { drawIndex, contextLength } = sample;
+      plan.picks.push(plan.rows.length);
+      plan.samples.push({
+        ...sample,
+        drawIndex: drawIndex + i + 1,
+        contextLength: contextLength + i + 1,
+      });
+      plan.rows.push({ token, position: tokens.length + i, slot });
+      const after = { guess: token, length: tokens.length + i + 1 };
+      this.#planned.push({ sequence, forced: false, after });
+      sequence.computed++;
+    }
+    this.guesses.made += guessed.length;
   }
 
   /** Goes on with the only sequence, as far as its answer may go. */
@@ -142,9 +183,14 @@ export class Scheduler {
    * a chain computed after the end of an answer is left alone.
    */
   accept(sampled: readonly SampledRow[]): void {
-    for (const [i, { sequence, forced }] of this.#planned.entries()) {
+    for (const [i, { sequence, forced, after }] of this.#planned.entries()) {
       // It may have been cancelled while the step ran.
       if (!this.#running.includes(sequence)) continue;
+      if (after) {
+        const { tokens } = sequence;
+        if (tokens.length !== after.length || tokens[tokens.length - 1] !== after.guess) continue;
+        this.guesses.right++;
+      }
       if (sampled[i].invalid) {
         this.#finish(sequence, true);
         this.listener.onInvalid(sequence.id);

@@ -50,9 +50,10 @@ export class Sequence {
     };
   }
 
-  /** All that was planned is computed. */
+  /** All that was planned is computed; of an answer, what was guessed wrong is computed again. */
   settle(): void {
-    this.settled = Math.min(this.computed, this.tokens.length);
+    if (this.isDecoding) this.computed = Math.min(this.computed, this.tokens.length - 1);
+    this.settled = this.computed;
   }
 
   addPromptToken({ logprob, top }: SampledRow): void {

@@ -51,6 +51,7 @@ export function startBackend(
       path: settings.path,
       numberBytes: settings.activations === "int8" ? 1 : 2,
       deterministic: settings.deterministic,
+      promptLookup: settings["prompt-lookup"],
       onProgress,
     })
   );

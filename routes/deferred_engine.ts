@@ -84,6 +84,8 @@ class DeferredEngine implements Engine {
       cancelledQueued: 0,
       cancelledPrefill: 0,
       cancelledDecode: 0,
+      guessesMade: 0,
+      guessesRight: 0,
     };
   }
 

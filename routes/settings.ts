@@ -155,6 +155,14 @@ const OPTIONS = {
     schema: z.enum(["true", "false"]).default("false").transform((text) => text === "true"),
     flag: true,
   }),
+  "prompt-lookup": option({
+    variable: "PROMPT_LOOKUP",
+    placeholder: "NUMBER",
+    help:
+      "tokens guessed from what the dialogue said before, verified in one step (default: 0, none)",
+    expected: "a whole number from 0 to 8",
+    schema: whole(0, 8).default(0),
+  }),
   "max-binding": option({
     variable: "MAX_BINDING_BYTES",
     placeholder: "SIZE",

@@ -193,6 +193,8 @@ export class FakeEngine implements Engine {
       cancelledQueued: 0,
       cancelledPrefill: 0,
       cancelledDecode: 0,
+      guessesMade: 0,
+      guessesRight: 0,
     };
   }
 

@@ -15,6 +15,7 @@ const DEFAULTS = {
   "path": undefined,
   "activations": "int16",
   "deterministic": false,
+  "prompt-lookup": 0,
   "max-binding": undefined,
   "drain-seconds": 30,
 };
@@ -33,6 +34,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     DECODE_PATH: "portable",
     ACTIVATIONS: "int8",
     DETERMINISTIC: "true",
+    PROMPT_LOOKUP: "4",
     MAX_BINDING_BYTES: "1048576",
     DRAIN_SECONDS: "0",
   };
@@ -48,6 +50,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "path": "portable",
     "activations": "int8",
     "deterministic": true,
+    "prompt-lookup": 4,
     "max-binding": 1048576,
     "drain-seconds": 0,
   };
@@ -60,6 +63,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "portable",
     "--activations=int8",
     "--deterministic",
+    "--prompt-lookup=4",
     "--max-binding",
     "1048576",
     "--drain-seconds=0",
