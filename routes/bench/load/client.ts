@@ -68,8 +68,9 @@ export async function ask(target: Target, { turns, tokens, signal, onText }: Ask
   };
   try {
     const response = await post(target, bodyOf(target, turns, tokens), signal);
+    // The request's own signal does not end every body that is being read.
     const events = response.body!
-      .pipeThrough(new TextDecoderStream())
+      .pipeThrough(new TextDecoderStream(), { signal })
       .pipeThrough(new EventSourceParserStream());
     for await (const { data } of events) {
       if (data === "[DONE]") {

@@ -83,10 +83,11 @@ export async function intrude(
     await loop;
   }
 
-  const during = gaps.filter(([from, to]) =>
-    arrivals.some(({ sent, first }) => to > sent && from < first)
+  const { during = [], quiet: before = [] } = Object.groupBy(
+    gaps,
+    ([from, to]) =>
+      arrivals.some(({ sent, first }) => to > sent && from < first) ? "during" : "quiet",
   );
-  const before = gaps.filter((gap) => !during.includes(gap));
   const length = ([from, to]: [number, number]) => to - from;
   return {
     intruder_tokens: arrivals[0]?.promptTokens ?? null,
