@@ -85,7 +85,12 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
     });
     const { slots, state: { limits: { maxRows, maxPicks } } } = model;
     const runner = await Runner.create(model, slots);
-    const scheduler = new Scheduler({ slots, maxRows, maxPicks }, model.kv, listener);
+    const scheduler = new Scheduler(
+      { slots, maxRows, maxPicks },
+      model.kv,
+      listener,
+      () => performance.now(),
+    );
     loaded = { gpu, model, runner, scheduler, counters };
   } catch (error) {
     const message = await reasonOf(error);

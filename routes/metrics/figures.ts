@@ -162,6 +162,27 @@ export function registerFigures(registry: Registry, engine: Engine): void {
     },
   });
   new Gauge({
+    name: "vllm:cache_config_info",
+    help: "1; its labels say how many KV blocks there are, and of how many tokens.",
+    labelNames: [...labelNames, "block_size", "num_gpu_blocks"],
+    registers,
+    collect() {
+      const { blocksTotal } = engine.stats();
+      if (!info || blocksTotal === 0) return;
+      const size = Math.round(info.kvTokens / blocksTotal);
+      this.reset();
+      this.set({ model_name: info.model, block_size: size, num_gpu_blocks: blocksTotal }, 1);
+    },
+  });
+  new Gauge({
+    name: "clairon_kv_tokens",
+    help: "Tokens whose keys and values have room; 0 until the model is loaded.",
+    registers,
+    collect() {
+      this.set(info?.kvTokens ?? 0);
+    },
+  });
+  new Gauge({
     name: "clairon_gpu_memory_bytes",
     help: "Bytes of our own GPU buffers; 0 until the model is loaded.",
     registers,

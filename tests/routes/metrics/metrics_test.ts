@@ -84,6 +84,8 @@ Deno.test("metrics: what the engine says is what a scrape says", async () => {
     ["vllm:gpu_prefix_cache_hit_rate", model, 0.25],
     ["tgi_batch_current_size", {}, 3],
     ["tgi_queue_size", {}, 5],
+    ["vllm:cache_config_info", { ...model, block_size: "32", num_gpu_blocks: "64" }, 1],
+    ["clairon_kv_tokens", {}, 2048],
     ["clairon_rows_total", {}, 700],
     ["clairon_steps_total", {}, 70],
     ["clairon_kv_blocks_used", {}, 16],
