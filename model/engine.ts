@@ -104,6 +104,8 @@ export type TokenEvent =
     processedTop: TokenLogprob[];
     /** On the first token: tokens of the prompt whose keys and values were there already. */
     cachedTokens?: number;
+    /** On the first token: seconds from the request to its first row in a step. */
+    queuedSeconds?: number;
     /** Set on the last token. */
     finish?: FinishReason;
   };

@@ -87,7 +87,7 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
     const runner = await Runner.create(model, slots);
     const guesses = options.promptLookup ?? 0;
     const limits = { slots, maxRows, maxPicks, guesses };
-    const scheduler = new Scheduler(limits, model.kv, listener);
+    const scheduler = new Scheduler(limits, model.kv, listener, () => performance.now());
     loaded = { gpu, model, runner, scheduler, counters };
   } catch (error) {
     const message = await reasonOf(error);

@@ -78,6 +78,8 @@ export class Scheduler {
     private readonly limits: SchedulerLimits,
     private readonly pool: BlockPool,
     private readonly listener: Listener,
+    /** Tells milliseconds; with it, first tokens say how long they waited for their first row. */
+    private readonly clock?: () => number,
   ) {
     this.#freeSlots = Array.from({ length: limits.slots }, (_, i) => limits.slots - 1 - i);
   }
@@ -92,7 +94,7 @@ export class Scheduler {
 
   /** Prompt and answer must fit an empty pool: behind one that never fits, all would wait for ever. */
   add(id: number, request: GenerateRequest): void {
-    this.#waiting.push(new Sequence(id, request));
+    this.#waiting.push(new Sequence(id, request, this.clock));
   }
 
   /**
@@ -224,6 +226,7 @@ export class Scheduler {
       this.#freeSlots.pop();
       this.#waiting.shift();
       sequence.slot = slot;
+      sequence.leaveQueue();
       sequence.computed = sequence.settled = sequence.cached = cached;
       this.#running.push(sequence);
       plan.starts.push({ slot, prompt, logitBias: sampling.logitBias });

@@ -22,8 +22,24 @@ export class Sequence {
   readonly #promptLogprobs: (number | null)[] = [null];
   readonly #promptTop: TokenLogprob[][] = [[]];
 
-  constructor(readonly id: number, readonly request: GenerateRequest) {
+  readonly #added: number | undefined;
+  #queuedSeconds: number | undefined;
+
+  /** @param clock tells milliseconds; without one, nobody hears how long it waited */
+  constructor(
+    readonly id: number,
+    readonly request: GenerateRequest,
+    private readonly clock?: () => number,
+  ) {
     this.tokens = [...request.prompt];
+    this.#added = clock?.();
+  }
+
+  /** Its first rows are about to be computed. */
+  leaveQueue(): void {
+    if (this.clock && this.#added !== undefined) {
+      this.#queuedSeconds = (this.clock() - this.#added) / 1000;
+    }
   }
 
   /** Tokens of the answer so far. */
@@ -69,6 +85,7 @@ export class Sequence {
     const { id, logprob, processedLogprob, top, processedTop } = sampled;
     const event: TokenEvent = { type: "token", id, logprob, processedLogprob, top, processedTop };
     if (isFirst && cached > 0) event.cachedTokens = cached;
+    if (isFirst && this.#queuedSeconds !== undefined) event.queuedSeconds = this.#queuedSeconds;
     if (this.generated >= request.maxNewTokens) event.finish = "length";
     else if (request.stopTokens.includes(id)) event.finish = "stop_token";
     if (!isFirst || !request.promptLogprobs) return [event];

@@ -19,6 +19,7 @@ import { infoRoutes } from "./info.ts";
 import { invocationRoutes } from "./invocations.ts";
 import { koboldRoutes } from "./kobold.ts";
 import { koboldInfoRoutes } from "./kobold_info.ts";
+import { metricsRoutes, observe } from "./metrics.ts";
 import { openAiRoutes } from "./openai.ts";
 import { pageRoutes } from "./page.ts";
 import { noteError, requestLog, type RouteEnv } from "./request_log.ts";
@@ -31,7 +32,9 @@ export type AppOptions =
   & { limits?: Partial<Service["limits"]>; access?: Partial<Access>; log?: Service["log"] };
 
 export function createApp(options: AppOptions): Hono<RouteEnv> {
-  const { engine, text, limits, log = () => {} } = options;
+  const { text, limits } = options;
+  const metrics = observe(options.engine, options.log ?? (() => {}));
+  const { engine, log } = metrics;
   const service: Service = { engine, text, limits: { ...LIMITS, ...limits }, log };
   const access = { ...OPEN, ...options.access };
   // Whoever asks for the text side handles its failure; nobody may have asked yet.
@@ -42,6 +45,7 @@ export function createApp(options: AppOptions): Hono<RouteEnv> {
   app.use(checkHost(access), checkOrigin(access), allowOrigins(access));
   app.route("/", pageRoutes());
   app.route("/", healthRoutes(service));
+  app.route("/", metricsRoutes(metrics));
   // What is registered from here on needs a key, if there are keys; so does what is no route.
   app.use(requireKey(access.keys));
   app.route("/", infoRoutes(service));

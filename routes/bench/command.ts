@@ -1,5 +1,5 @@
 /**
- * `deno task bench`: how fast a checkpoint runs on this machine.
+ * `deno task bench`: how fast a checkpoint runs on this machine, or a server that runs elsewhere.
  *
  * Knows its flags, the order of measurements and where figures go. Knows neither how they are taken
  * nor how they are shown.
@@ -18,6 +18,8 @@ import { commitOf } from "./commit.ts";
 import { type EngineFigures, engineFigures } from "./engine_figures.ts";
 import { type Figures, parseFigures } from "./figures.ts";
 import { type HttpFigures, httpFigures } from "./http_figures.ts";
+import { load } from "./load/load.ts";
+import { LOAD_FLAGS, readLoadOrder, wantsLoad } from "./load/order.ts";
 import { type Plan, planFor } from "./plan.ts";
 import { Prompts } from "./prompts.ts";
 import { compare, table } from "./report.ts";
@@ -57,7 +59,11 @@ Flags, and the environment variables that say the same:
 
 ${flagsHelp(FLAGS)}
 
-Exit code: 0; 1 if something cannot be used; 2 for wrong arguments.
+With --load it drives a server that runs, and prints what its clients see:
+
+${flagsHelp(LOAD_FLAGS)}
+
+Exit code: 0; 1 if something cannot be used; 2 for wrong arguments; 130 after Ctrl-C.
 `;
 
 interface Order {
@@ -72,11 +78,14 @@ interface Order {
 /** Returns the exit code. */
 export async function run(argv: string[]): Promise<number> {
   try {
-    const args = new Arguments(argv, FLAGS, Deno.env.toObject());
+    const variables = Deno.env.toObject();
+    const isLoad = wantsLoad(argv, variables);
+    const args = new Arguments(argv, isLoad ? LOAD_FLAGS : FLAGS, variables);
     if (args.help) {
       console.log(help);
       return 0;
     }
+    if (isLoad) return await load(readLoadOrder(args));
     const order = await readOrder(args);
     const figures = await measure(order);
     const json = JSON.stringify(figures);

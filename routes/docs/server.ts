@@ -53,6 +53,14 @@ export const serverOperations: Operation[] = [
     open: true,
   },
   { method: "get", path: "/ping", tag, summary: "The same", answer: health, open: true },
+  {
+    method: "get",
+    path: "/metrics",
+    tag,
+    summary: "Counters and times for Prometheus, by the names of TGI and vLLM where they have one",
+    otherType: "text/plain",
+    open: true,
+  },
   { method: "get", path: "/info", tag, summary: "Model, adapter, limits", answer: info },
   {
     method: "get",

@@ -52,8 +52,13 @@ export async function answer(
   let prompt: Answer["prompt"];
   let promptTop: Answer["promptTop"];
   for await (const event of engine.generate(request(changes), signal)) {
-    if (event.type === "token") tokens.push(event);
-    else {
+    if (event.type === "token") {
+      // How long it waited differs each time; everything else must not.
+      const { queuedSeconds, ...token } = event;
+      if (tokens.length === 0) assert(queuedSeconds! >= 0);
+      else assert.equal(queuedSeconds, undefined);
+      tokens.push(token);
+    } else {
       assert.equal(tokens.length, 0, "the prompt's log-probabilities come first");
       prompt = event.logprobs;
       promptTop = event.top;

@@ -50,6 +50,8 @@ export interface FakeEngineOptions {
   /** Default "ready". With "loading", call `finishLoading` or `failLoading` later. */
   state?: EngineState;
   progress?: number;
+  /** What the first token tells of the queue; default: nothing. */
+  queuedSeconds?: number;
 }
 
 /** What became of one call of `generate`. */
@@ -83,6 +85,7 @@ export class FakeEngine implements Engine {
   state: EngineState;
   progress: number;
   waiting = 0;
+  readonly queuedSeconds: number | undefined;
 
   #rows = 0;
   #ready = Promise.withResolvers<EngineInfo>();
@@ -115,6 +118,7 @@ export class FakeEngine implements Engine {
     this.capacity = options.capacity ?? Infinity;
     this.state = options.state ?? "ready";
     this.progress = options.progress ?? (this.state === "loading" ? 0 : 1);
+    this.queuedSeconds = options.queuedSeconds;
     this.ready = this.#ready.promise;
     this.lost = this.#lost.promise;
     // A test that never looks at `ready` must not die of an unhandled rejection.
@@ -239,6 +243,8 @@ export class FakeEngine implements Engine {
       top: token.top ?? this.#top(request, token.id, logprob),
       processedTop: token.processedTop ?? this.#top(request, token.id, processedLogprob),
     };
+    const { queuedSeconds } = this;
+    if (index === 0 && queuedSeconds !== undefined) event.queuedSeconds = queuedSeconds;
     if (request.stopTokens.includes(token.id)) event.finish = "stop_token";
     else if (index + 1 === request.maxNewTokens) event.finish = "length";
     return event;

@@ -1,7 +1,7 @@
 /** The scheduler with a fake model: what is computed when, and what each request hears. */
 import assert from "node:assert/strict";
 import { GREEDY, type LogitBias, type TokenEvent } from "../../model/engine.ts";
-import type { Plan } from "../../model/scheduler.ts";
+import { type Plan, Scheduler } from "../../model/scheduler.ts";
 import { expectedEvents, FakeModel, POISON, request } from "./fake_model.ts";
 
 const LIMITS = { slots: 1, maxRows: 8, maxPicks: 3 };
@@ -68,6 +68,29 @@ Deno.test("scheduler: each sample says which draw of which context it is", () =>
     ],
     [{ ...row, drawIndex: 1, contextLength: 3, topTokens: 2 }],
   ]);
+});
+
+Deno.test("scheduler: with a clock, a first token says how long it waited for its first row", () => {
+  let now = 1000;
+  const told: (number | undefined)[] = [];
+  const listener = {
+    onEvent(_: number, event: TokenEvent) {
+      if (event.type === "token") told.push(event.queuedSeconds);
+    },
+    onInvalid() {},
+  };
+  const limits = { slots: 1, maxRows: 8, maxPicks: 8 };
+  const model = new FakeModel(limits, 8);
+  const scheduler = new Scheduler(limits, model.pool, listener, () => now);
+  const step = () => scheduler.accept(model.compute(scheduler.plan()!));
+  scheduler.add(1, request({ prompt: [1, 2], maxNewTokens: 2 }));
+  scheduler.add(2, request({ prompt: [3], maxNewTokens: 1 }));
+  // One slot: the second waits for two steps of a second each.
+  for (let i = 0; i < 3; i++) {
+    step();
+    now += 1000;
+  }
+  assert.deepEqual(told, [0, undefined, 2]);
 });
 
 Deno.test("scheduler: nobody overtakes a request that does not fit yet", () => {

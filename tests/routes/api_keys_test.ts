@@ -4,10 +4,10 @@ import { jsonPost, testApp } from "./helpers.ts";
 
 const KEYS = ["first-key", "s3cr3t+/=~!"];
 
-/** Routes that need no key: what an orchestrator asks, and the page. */
-const OPEN = ["GET /", "GET /health", "GET /page/:file", "GET /ping"];
+/** Routes that need no key: what an orchestrator or Prometheus asks, and the page. */
+const OPEN = ["GET /", "GET /health", "GET /metrics", "GET /page/:file", "GET /ping"];
 
-Deno.test("every registered route needs a key but health and the page", async () => {
+Deno.test("every registered route needs a key but health, metrics and the page", async () => {
   const { app } = testApp({}, {}, { keys: KEYS });
   const routes = app.routes.filter(({ method }) => method !== "ALL");
   assert.ok(routes.length > 15);
