@@ -27,6 +27,8 @@ export interface TextRequest {
   stopTokens: readonly number[];
   topTokens: number;
   promptLogprobs: boolean;
+  /** See `GenerateRequest`. */
+  cacheScope?: string;
 }
 
 export interface TextLogprob extends TokenLogprob {
@@ -66,6 +68,8 @@ export interface TokenTextEvent {
    * stop string may still take back. All of them put together are the answer.
    */
   safeText: string;
+  /** On the first token: tokens of the prompt that were computed before, where there are any. */
+  cachedTokens?: number;
 }
 
 export interface EndTextEvent {
@@ -171,6 +175,7 @@ class Answer {
       top: event.top.map((token) => withText(this.#tokenizer, token)),
       processedTop: event.processedTop.map((token) => withText(this.#tokenizer, token)),
       safeText,
+      ...(event.cachedTokens !== undefined && { cachedTokens: event.cachedTokens }),
     };
   }
 
@@ -195,7 +200,16 @@ class Answer {
 
 function engineRequest(request: TextRequest): GenerateRequest {
   const { prompt, maxNewTokens, sampling, stopTokens, topTokens, promptLogprobs } = request;
-  return { prompt, maxNewTokens, sampling, stopTokens, topTokens, promptLogprobs };
+  const { cacheScope } = request;
+  return {
+    prompt,
+    maxNewTokens,
+    sampling,
+    stopTokens,
+    topTokens,
+    promptLogprobs,
+    ...(cacheScope !== undefined && { cacheScope }),
+  };
 }
 
 function promptEvent(

@@ -27,7 +27,7 @@ import {
 import { readBody, type RouteContext, streamResponse } from "./generation.ts";
 import { readJson } from "./json_body.ts";
 import type { RouteEnv } from "./request_log.ts";
-import type { ReadyModel, Service } from "./service.ts";
+import { type ReadyModel, scoped, type Service } from "./service.ts";
 import { usageOf } from "./usage.ts";
 
 export function dialogueRoutes(service: Service): Hono<RouteEnv> {
@@ -84,7 +84,7 @@ const TIDY_TOKENS = 64;
 async function* events(
   c: RouteContext,
   { engine }: Service,
-  { tokenizer }: ReadyModel,
+  model: ReadyModel,
   { built, request, parsing, tidy, seed }: DialogueJob,
   signal: AbortSignal,
 ): AsyncGenerator<TurnEvent | DoneEvent> {
@@ -94,10 +94,12 @@ async function* events(
   const parser = new TurnParser(built, parsing);
   let reason: EndTextEvent["reason"] | undefined;
   let last: TurnEvent[] = [];
-  for await (const event of generateText(engine, tokenizer, request, signal)) {
+  const asked = scoped(request, model);
+  for await (const event of generateText(engine, model.tokenizer, asked, signal)) {
     if (event.type === "end") reason = event.reason;
     if (event.type !== "token") continue;
     record.tokens = event.index;
+    record.cachedTokens ??= event.cachedTokens ?? 0;
     // What is out cannot be taken back, so only sentences that may be cut off are held back.
     parser.tidy = tidy && maxNewTokens - event.index < tidyTokens;
     const turnEvents = parser.push(event.safeText);

@@ -16,7 +16,7 @@ import {
 import { errorBody } from "./error_shapes.ts";
 import { noteError, type RouteEnv } from "./request_log.ts";
 import { readJson } from "./json_body.ts";
-import { type ReadyModel, readyModel, type Service } from "./service.ts";
+import { type ReadyModel, readyModel, scoped, type Service } from "./service.ts";
 import { eventStream, SSE_HEADERS } from "./sse.ts";
 
 export type RouteContext = Context<RouteEnv>;
@@ -32,7 +32,8 @@ export interface Body {
 /** @throws {ApiError | EngineError} if there is no model to answer, or no JSON */
 export async function readBody(c: RouteContext, service: Service): Promise<Body> {
   const arrived = performance.now();
-  const model = await readyModel(service);
+  const cacheScope = c.get("cacheScope");
+  const model = { ...await readyModel(service), ...(cacheScope !== undefined && { cacheScope }) };
   return { model, json: await readJson(c.req.raw, service.limits.bodyBytes), arrived };
 }
 
@@ -49,14 +50,15 @@ export interface WholeAnswer {
 /** @throws {EngineError} what the engine throws; the reason of `signal` once it is aborted */
 export async function wholeAnswer(
   { engine }: Service,
-  { tokenizer }: ReadyModel,
+  model: ReadyModel,
   request: TextRequest,
   signal: AbortSignal,
 ): Promise<WholeAnswer> {
   const tokens: TokenTextEvent[] = [];
   let prefill: PromptTextEvent["tokens"] = [];
   let began: number | undefined;
-  for await (const event of generateText(engine, tokenizer, request, signal)) {
+  const asked = scoped(request, model);
+  for await (const event of generateText(engine, model.tokenizer, asked, signal)) {
     began ??= performance.now();
     if (event.type === "prompt") prefill = event.tokens;
     else if (event.type === "token") tokens.push(event);

@@ -8,7 +8,7 @@ import type { Engine } from "../model/engine.ts";
 import { generateText, type TextRequest } from "../model/text_generation.ts";
 import type { KoboldRun, KoboldRuns } from "./kobold_runs.ts";
 import type { RequestRecord } from "./request_log.ts";
-import type { ReadyModel } from "./service.ts";
+import { type ReadyModel, scoped } from "./service.ts";
 import { randomSeed } from "./sampling_values.ts";
 
 export interface KoboldCall {
@@ -60,7 +60,8 @@ export async function* streamedAnswer(call: KoboldCall) {
 }
 
 async function* pieces(call: KoboldCall, run: KoboldRun): AsyncGenerator<Piece> {
-  const { engine, model, runs, record, request } = call;
+  const { engine, model, runs, record } = call;
+  const request = scoped(call.request, model);
   const signal = AbortSignal.any([call.signal, run.signal]);
   const before = record.tokens ?? 0;
   const start = performance.now();

@@ -6,6 +6,7 @@
  */
 import { Hono } from "hono";
 import type { z } from "zod";
+import type { TokenTextEvent } from "../model/text_generation.ts";
 import { type Body, readBody, type RouteContext, streamResponse } from "./generation.ts";
 import { answerParts, type ChoiceRequest } from "./openai_answer.ts";
 import { chatJob } from "./openai_chat.ts";
@@ -86,7 +87,15 @@ async function answer<Schema extends z.ZodType>(
   const { data, error } = api.schema.safeParse(json);
   if (error) throw openAiIssue(error, json);
   const job = api.job(data as z.output<Schema>, { model, limits: service.limits });
-  const work: Work = { c, service, model, job, shapes: api.shapes, since: performance.now() };
+  const work: Work = {
+    c,
+    service,
+    model,
+    job,
+    shapes: api.shapes,
+    since: performance.now(),
+    cached: new Map(),
+  };
   const lengths = job.prompts.map(({ request }) => request.prompt.length);
   c.get("record").promptTokens = lengths.reduce((a, b) => a + b);
   return job.stream ? stream(work) : c.json(await whole(work));
@@ -100,6 +109,8 @@ interface Work {
   job: Job;
   shapes: Shapes;
   since: number;
+  /** For each prompt, the most of its tokens that an answer to it found computed. */
+  cached: Map<ChoiceRequest, number>;
 }
 
 /** A choice that is complete, and how likely it is. */
@@ -138,9 +149,9 @@ async function wholeChoice(work: Work, prompt: ChoiceRequest, nth: number): Prom
   }
   return choice;
 
-  function add(generated: number, logprob: number) {
+  function add({ index, logprob }: TokenTextEvent) {
     sum += logprob;
-    choice.meanLogprob = sum / generated;
+    choice.meanLogprob = sum / index;
   }
 }
 
@@ -172,21 +183,23 @@ async function* chunks(work: Work, signal: AbortSignal) {
 
 /** The parts of one choice, and the record of what it takes. */
 async function* choiceParts(
-  { c, service, model, job, since }: Work,
+  { c, service, model, job, since, cached }: Work,
   prompt: ChoiceRequest,
   nth: number,
   index: number,
   signal: AbortSignal,
-  onToken: (generated: number, logprob: number) => void = () => {},
+  onToken: (token: TokenTextEvent) => void = () => {},
 ): AsyncGenerator<ChoicePart> {
   const record = c.get("record");
   const request = nthChoice(prompt.request, nth);
   const tokenizer = job.scored ? model.tokenizer : undefined;
   const before = record.tokens ?? 0;
-  const parts = answerParts(service, model, { ...prompt, request }, signal, (count, logprob) => {
-    record.tokens = before + count;
+  const parts = answerParts(service, model, { ...prompt, request }, signal, (token) => {
+    record.tokens = before + token.index;
     record.generationMs = performance.now() - since;
-    onToken(count, logprob);
+    cached.set(prompt, Math.max(cached.get(prompt) ?? 0, token.cachedTokens ?? 0));
+    record.cachedTokens = cached.values().reduce((sum, tokens) => sum + tokens, 0);
+    onToken(token);
   });
   for await (const part of parts) yield { ...part, index, tokenizer };
 }

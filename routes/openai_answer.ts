@@ -13,7 +13,7 @@ import {
   type TokenTextEvent,
 } from "../model/text_generation.ts";
 import type { Tokenizer } from "../model/tokenizer.ts";
-import type { ReadyModel, Service } from "./service.ts";
+import { type ReadyModel, scoped, type Service } from "./service.ts";
 
 /** A token with its raw log-probabilities. */
 export interface ScoredToken {
@@ -45,13 +45,13 @@ export interface ChoiceRequest {
   trimStart: boolean;
 }
 
-/** Told of each token that was generated, with how many there are. */
-type OnToken = (generated: number, logprob: number) => void;
+/** Told of each token that was generated. */
+type OnToken = (token: TokenTextEvent) => void;
 
 /** @throws {EngineError} what the engine throws; the reason of `signal` once it is aborted */
 export async function* answerParts(
   { engine }: Service,
-  { tokenizer }: ReadyModel,
+  model: ReadyModel,
   { request, echo, promptOnly, trimStart }: ChoiceRequest,
   signal: AbortSignal,
   onToken: OnToken,
@@ -62,12 +62,13 @@ export async function* answerParts(
 
   const shown = new ShownTokens(request.stopTokens, codePoints(echo ?? ""));
   let trims = trimStart;
-  for await (const event of generateText(engine, tokenizer, request, signal)) {
+  const { tokenizer } = model;
+  for await (const event of generateText(engine, tokenizer, scoped(request, model), signal)) {
     if (event.type === "prompt") {
       if (scoresPrompt) yield { text: echo, tokens: promptTokens(tokenizer, event) };
       if (promptOnly) return yield { text: "", tokens: [], finish: "length" };
     } else if (event.type === "token") {
-      onToken(event.index, event.logprob);
+      onToken(event);
       const tokens = shown.add(event);
       const text = trims ? event.safeText.trimStart() : event.safeText;
       trims &&= text === "";

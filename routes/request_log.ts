@@ -33,6 +33,8 @@ export type Log = (line: RequestLogLine) => void;
 /** What handlers note down about the request they answer. */
 export interface RequestRecord {
   promptTokens?: number;
+  /** Of those, the ones that were computed before. */
+  cachedTokens?: number;
   tokens?: number;
   /** Of the generation alone. */
   generationMs?: number;
@@ -43,7 +45,11 @@ export interface RequestRecord {
 }
 
 export interface RouteEnv {
-  Variables: RequestIdVariables & { record: RequestRecord };
+  Variables: RequestIdVariables & {
+    record: RequestRecord;
+    /** Whose prompts may share what is computed: a name for the key that was sent, if there are keys. */
+    cacheScope?: string;
+  };
 }
 
 export function requestLog(log: Log) {

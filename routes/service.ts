@@ -4,6 +4,7 @@
  * Knows when requests may be let in. Knows no route.
  */
 import { type Engine, EngineError, type EngineInfo } from "../model/engine.ts";
+import type { TextRequest } from "../model/text_generation.ts";
 import type { TextSide } from "../model/text_side.ts";
 import { loadingError } from "./errors.ts";
 import type { Log } from "./request_log.ts";
@@ -47,6 +48,13 @@ export interface Service {
 
 export interface ReadyModel extends TextSide {
   info: EngineInfo;
+  /** See `GenerateRequest`. */
+  cacheScope?: string;
+}
+
+/** The request as the engine is asked: with whose prompts it may share what is computed. */
+export function scoped(request: TextRequest, { cacheScope }: ReadyModel): TextRequest {
+  return cacheScope === undefined ? request : { ...request, cacheScope };
 }
 
 /**

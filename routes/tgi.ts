@@ -22,7 +22,7 @@ import {
 } from "./generation.ts";
 import type { RequestRecord, RouteEnv } from "./request_log.ts";
 import { randomSeed } from "./sampling_values.ts";
-import type { ReadyModel, Service } from "./service.ts";
+import { type ReadyModel, scoped, type Service } from "./service.ts";
 import { parseTgiRequest } from "./tgi_schema.ts";
 import { type Answer, detailsShape, streamDetailsShape, streamShape } from "./tgi_shapes.ts";
 import { type TgiJob, validate } from "./tgi_validation.ts";
@@ -122,7 +122,8 @@ function stream(c: RouteContext, service: Service, call: Call): Promise<Response
   const { job, model } = call;
   return streamResponse(c, service, {
     events: (signal) => {
-      const events = generateText(service.engine, model.tokenizer, job.request, signal);
+      const asked = scoped(job.request, model);
+      const events = generateText(service.engine, model.tokenizer, asked, signal);
       return streamEvents(events, job, c.get("record"));
     },
     since: call.validated,

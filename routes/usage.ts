@@ -11,14 +11,20 @@ export const usage = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),
   total_tokens: z.int(),
+  prompt_tokens_details: z.object({
+    cached_tokens: z.int().describe(
+      "Tokens of the prompt that were computed before, for an earlier request or another answer.",
+    ),
+  }),
 });
 
 /** As far as the request has come. */
 export function usageOf(c: Context<RouteEnv>): z.output<typeof usage> {
-  const { promptTokens = 0, tokens = 0 } = c.get("record");
+  const { promptTokens = 0, cachedTokens = 0, tokens = 0 } = c.get("record");
   return {
     prompt_tokens: promptTokens,
     completion_tokens: tokens,
     total_tokens: promptTokens + tokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
   };
 }

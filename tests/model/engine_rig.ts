@@ -69,6 +69,14 @@ export async function answer(
   return { prompt, promptTop, tokens, ids: tokens.map(({ id }) => id) };
 }
 
+/**
+ * For a request that shares no prompt with any other: where rows are counted, and where numbers must
+ * be the same to the last bit, which depends on the number of rows that are computed together.
+ */
+export function ofItsOwn(): Pick<GenerateRequest, "cacheScope"> {
+  return { cacheScope: crypto.randomUUID() };
+}
+
 /** Asserts that `promise` rejects with an EngineError of that code; its message. */
 export async function refused(
   promise: Promise<unknown>,

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Engine } from "../../model/engine.ts";
 import { committedGolden, loadGolden } from "../golden.ts";
-import { type Answer, answer, request, until, withEngine } from "./engine_rig.ts";
+import { type Answer, answer, ofItsOwn, request, until, withEngine } from "./engine_rig.ts";
 
 const MODEL = committedGolden("q4-g64-act");
 const PROMPT = loadGolden(MODEL).prompts[2]!.ids;
@@ -20,15 +20,15 @@ const LEFT = new Error("the client left");
  * @returns rows computed from `before` on, those of that request not counted
  */
 async function rowsSince(engine: Engine, before: number, expected: Answer): Promise<number> {
-  assert.deepEqual(await answer(engine, AFTER), expected);
+  assert.deepEqual(await answer(engine, { ...AFTER, ...ofItsOwn() }), expected);
   const { rows, running, waiting, blocksUsed } = engine.stats();
   assert.deepEqual({ running, waiting, blocksUsed }, { running: 0, waiting: 0, blocksUsed: 0 });
   return rows - before - AFTER_ROWS;
 }
 
 Deno.test("cancel: a request that waits is never begun, and its place is free", () =>
-  withEngine({ model: MODEL, queueLimit: 2 }, async (engine) => {
-    const expected = await answer(engine, AFTER);
+  withEngine({ model: MODEL, slots: 1, queueLimit: 2 }, async (engine) => {
+    const expected = await answer(engine, { ...AFTER, ...ofItsOwn() });
     const before = engine.stats().rows;
     const running = answer(engine, { prompt: [1, 2, 3], maxNewTokens: 100 });
     const leave = new AbortController();
@@ -45,7 +45,7 @@ Deno.test("cancel: a request that waits is never begun, and its place is free", 
   }));
 
 Deno.test("cancel: a signal that is aborted before asks nothing of the engine", () =>
-  withEngine({ model: MODEL }, async (engine) => {
+  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
     await assert.rejects(answer(engine, {}, AbortSignal.abort(LEFT)), LEFT);
     const { rows, waiting } = engine.stats();
     assert.deepEqual({ rows, waiting }, { rows: 0, waiting: 0 });
@@ -63,8 +63,8 @@ const PREFILLS = {
 
 for (const [name, { options, rowsAStep, promptLogprobs }] of Object.entries(PREFILLS)) {
   Deno.test(`cancel: a prefill ${name} stops`, () =>
-    withEngine({ model: MODEL, ...options }, async (engine) => {
-      const expected = await answer(engine, AFTER);
+    withEngine({ model: MODEL, slots: 1, ...options }, async (engine) => {
+      const expected = await answer(engine, { ...AFTER, ...ofItsOwn() });
       const leave = new AbortController();
       const long = { prompt: new Array(2000).fill(7), promptLogprobs };
       const cancelled = answer(engine, long, leave.signal);
@@ -118,8 +118,8 @@ const LEAVING: Record<string, (engine: Engine) => Promise<unknown>> = {
 };
 
 Deno.test("cancel: an answer is left", (test) =>
-  withEngine({ model: MODEL }, async (engine) => {
-    const expected = await answer(engine, AFTER);
+  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
+    const expected = await answer(engine, { ...AFTER, ...ofItsOwn() });
     for (const [way, leave] of Object.entries(LEAVING)) {
       await test.step(way, async () => {
         await leave(engine);
@@ -131,12 +131,12 @@ Deno.test("cancel: an answer is left", (test) =>
   }));
 
 Deno.test("cancel: who stops reading blocks the others only until leaving", () =>
-  withEngine({ model: MODEL }, async (engine) => {
-    const expected = await answer(engine, AFTER);
+  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
+    const expected = await answer(engine, { ...AFTER, ...ofItsOwn() });
     const leave = new AbortController();
     const stalled = engine.generate(request({ maxNewTokens: 1900 }), leave.signal);
     await stalled[Symbol.asyncIterator]().next();
-    const waiting = answer(engine, AFTER);
+    const waiting = answer(engine, { ...AFTER, ...ofItsOwn() });
     await until(() => engine.stats().waiting === 1);
     leave.abort(LEFT);
     assert.deepEqual(await waiting, expected);
@@ -144,8 +144,8 @@ Deno.test("cancel: who stops reading blocks the others only until leaving", () =
   }));
 
 Deno.test("cancel: leaving after the last token, or twice, harms nobody", () =>
-  withEngine({ model: MODEL }, async (engine) => {
-    const expected = await answer(engine, AFTER);
+  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
+    const expected = await answer(engine, { ...AFTER, ...ofItsOwn() });
     const leave = new AbortController();
     await answer(engine, {}, leave.signal);
     leave.abort(LEFT);
@@ -155,5 +155,5 @@ Deno.test("cancel: leaving after the last token, or twice, harms nobody", () =>
     again.abort(LEFT);
     await reader.return!();
     await reader.return!();
-    assert.deepEqual(await answer(engine, AFTER), expected);
+    assert.deepEqual(await answer(engine, { ...AFTER, ...ofItsOwn() }), expected);
   }));

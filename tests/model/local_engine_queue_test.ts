@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import type { Engine, GenerateRequest } from "../../model/engine.ts";
 import { committedGolden, loadGolden } from "../golden.ts";
-import { type Answer, answer, refused, request, start, until, withEngine } from "./engine_rig.ts";
+import {
+  type Answer,
+  answer,
+  ofItsOwn,
+  refused,
+  request,
+  start,
+  until,
+  withEngine,
+} from "./engine_rig.ts";
 
 const MODEL = committedGolden("q4-g64-act");
 const PROMPTS = loadGolden(MODEL).prompts.map(({ ids }) => ids);
@@ -21,7 +30,7 @@ async function readOn(reader: AsyncIterator<unknown>): Promise<void> {
 }
 
 Deno.test("engine: requests at once are answered in order, each as when alone", () =>
-  withEngine({ model: MODEL }, async (engine) => {
+  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
     const requests = [0, 1, 2, 0, 1, 2].map((i, n) => ({
       prompt: PROMPTS[i]!,
       maxNewTokens: 6 + n,
@@ -29,10 +38,10 @@ Deno.test("engine: requests at once are answered in order, each as when alone", 
       promptLogprobs: n % 2 === 0,
     }));
     const alone: Answer[] = [];
-    for (const changes of requests) alone.push(await answer(engine, changes));
+    for (const changes of requests) alone.push(await answer(engine, { ...changes, ...ofItsOwn() }));
     const order: number[] = [];
     const together = await Promise.all(requests.map(async (changes, n) => {
-      const found = await answer(engine, changes);
+      const found = await answer(engine, { ...changes, ...ofItsOwn() });
       order.push(n);
       return found;
     }));
@@ -56,7 +65,7 @@ const INVALID: Record<string, { changes: Partial<GenerateRequest>; says: RegExp 
 };
 
 Deno.test("engine: an impossible request is refused in a sentence, and the next is served", () =>
-  withEngine({ model: MODEL }, async (engine) => {
+  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
     const before = await answer(engine);
     for (const [name, { changes, says }] of Object.entries(INVALID)) {
       const message = await refused(answer(engine, changes), "invalid");
@@ -69,7 +78,7 @@ Deno.test("engine: an impossible request is refused in a sentence, and the next 
   }));
 
 Deno.test("engine: prompt and answer may be as long as the KV cache", () =>
-  withEngine({ model: MODEL, kvBytes: 64 * 512 + 1 }, async (engine) => {
+  withEngine({ model: MODEL, slots: 1, kvBytes: 64 * 512 + 1 }, async (engine) => {
     // 512 bytes a token: two layers of 64 keys and 64 values in half precision.
     assert.equal((await engine.ready).maxPositions, 64);
     assert.equal((await answer(engine, { maxNewTokens: 61 })).ids.length, 61);
@@ -77,7 +86,7 @@ Deno.test("engine: prompt and answer may be as long as the KV cache", () =>
   }));
 
 Deno.test("engine: beyond the queue's limit requests are busy, until somebody leaves", () =>
-  withEngine({ model: MODEL, queueLimit: 2 }, async (engine) => {
+  withEngine({ model: MODEL, slots: 1, queueLimit: 2 }, async (engine) => {
     const first = await begin(engine);
     const leave = new AbortController();
     const second = answer(engine, {}, leave.signal);
@@ -94,7 +103,7 @@ Deno.test("engine: beyond the queue's limit requests are busy, until somebody le
   }));
 
 Deno.test("engine: with a queue limit of 0 one request runs and none waits", () =>
-  withEngine({ model: MODEL, queueLimit: 0 }, async (engine) => {
+  withEngine({ model: MODEL, slots: 1, queueLimit: 0 }, async (engine) => {
     const first = await begin(engine);
     await refused(answer(engine), "busy");
     await first.return!();
@@ -102,7 +111,7 @@ Deno.test("engine: with a queue limit of 0 one request runs and none waits", () 
   }));
 
 Deno.test("engine: answers that are computed but not read keep nobody waiting", () =>
-  withEngine({ model: MODEL, queueLimit: 1 }, async (engine) => {
+  withEngine({ model: MODEL, slots: 1, queueLimit: 1 }, async (engine) => {
     const unread = [];
     // Each begins when the one before is computed; one of them runs and one may wait.
     for (let n = 0; n < 4; n++) unread.push(await begin(engine, { maxNewTokens: 5 }));
@@ -111,7 +120,7 @@ Deno.test("engine: answers that are computed but not read keep nobody waiting", 
   }));
 
 Deno.test("engine: while loading every request is refused", async () => {
-  const engine = start({ model: MODEL });
+  const engine = start({ model: MODEL, slots: 1 });
   try {
     assert.equal(engine.stats().state, "loading");
     await refused(answer(engine), "loading");
@@ -123,7 +132,7 @@ Deno.test("engine: while loading every request is refused", async () => {
 });
 
 Deno.test("engine: drain lets running and waiting answers end and refuses new ones", () =>
-  withEngine({ model: MODEL }, async (engine) => {
+  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
     const expected = await answer(engine, { maxNewTokens: 60 });
     const running = answer(engine, { maxNewTokens: 60 });
     const waiting = answer(engine, { maxNewTokens: 60 });
@@ -140,7 +149,7 @@ Deno.test("engine: drain lets running and waiting answers end and refuses new on
   }));
 
 Deno.test("engine: drain does not wait for those who leave", () =>
-  withEngine({ model: MODEL }, async (engine) => {
+  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
     const reader = await begin(engine);
     const drained = engine.drain();
     await reader.return!();
@@ -148,7 +157,7 @@ Deno.test("engine: drain does not wait for those who leave", () =>
   }));
 
 Deno.test("engine: drain while loading ends at once, and the engine stays closed to requests", async () => {
-  const engine = start({ model: MODEL });
+  const engine = start({ model: MODEL, slots: 1 });
   try {
     await engine.drain();
     await engine.ready;
@@ -159,7 +168,7 @@ Deno.test("engine: drain while loading ends at once, and the engine stays closed
 });
 
 Deno.test("engine: closing ends every stream and frees whoever waits", async () => {
-  const engine = start({ model: MODEL });
+  const engine = start({ model: MODEL, slots: 1 });
   await engine.ready;
   const complete = await begin(engine, { maxNewTokens: 5 });
   const broken = await begin(engine);
@@ -178,7 +187,7 @@ Deno.test("engine: closing ends every stream and frees whoever waits", async () 
 });
 
 Deno.test("engine: closing while loading rejects `ready`", async () => {
-  const engine = start({ model: MODEL });
+  const engine = start({ model: MODEL, slots: 1 });
   await engine.close();
   await refused(engine.ready, "lost");
   await refused(answer(engine), "lost");

@@ -4,7 +4,16 @@ import fc from "fast-check";
 import { EngineError } from "../../model/engine.ts";
 import { anyName, anyText, casting } from "../model/prompt/hostile.ts";
 import { CALL, readNamed, turnsOf } from "./dialogue_client.ts";
-import { END_OF_TEXT, FOREVER, ids, jsonPost, testApp, until, withServer } from "./helpers.ts";
+import {
+  END_OF_TEXT,
+  FOREVER,
+  ids,
+  jsonPost,
+  NOTHING_CACHED,
+  testApp,
+  until,
+  withServer,
+} from "./helpers.ts";
 
 const PROMPT = "[Camille:] Ça va ?\n[Dominique:]";
 
@@ -19,7 +28,7 @@ Deno.test("three fields give an answer", async () => {
     format: "named",
     turns: [{ speaker: "Dominique", text: "Oui, merci." }],
     finish_reason: "turn",
-    usage: { prompt_tokens: 32, completion_tokens: 13, total_tokens: 45 },
+    usage: { prompt_tokens: 32, completion_tokens: 13, total_tokens: 45, ...NOTHING_CACHED },
     prompt: PROMPT,
   });
   assert.equal(id, `dialogue-${response.headers.get("x-request-id")}`);
@@ -86,7 +95,8 @@ Deno.test("a stream has named events, and ends with what a whole answer has", as
       'event: text\ndata: {"speaker":"Dominique","delta":" !"}\n\n' +
       'event: turn_end\ndata: {"speaker":"Dominique"}\n\n' +
       'event: done\ndata: {"finish_reason":"turn","usage":{"prompt_tokens":32,' +
-      '"completion_tokens":6,"total_tokens":38},' +
+      '"completion_tokens":6,"total_tokens":38,' +
+      '"prompt_tokens_details":{"cached_tokens":0}},' +
       `"prompt":${JSON.stringify(PROMPT)},"seed":3}\n\n`,
   );
   await until(() => log.length === 1);

@@ -9,6 +9,9 @@ import { FakeEngine, type FakeEngineOptions } from "../model/fake_engine.ts";
 /** Ends a text in the byte tokenizer, as in Falcon's. */
 export const END_OF_TEXT = 11;
 
+/** What `usage` says where no block of a prompt was computed before. */
+export const NOTHING_CACHED = { prompt_tokens_details: { cached_tokens: 0 } };
+
 /** A delay that no test sits out. */
 export const FOREVER = 1e9;
 

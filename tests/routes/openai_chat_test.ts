@@ -1,6 +1,6 @@
 /** `/v1/chat/completions`: messages as dialogues, and answers in OpenAI's shape. */
 import assert from "node:assert/strict";
-import { END_OF_TEXT, ids, readStream, testApp, tokenizer } from "./helpers.ts";
+import { END_OF_TEXT, ids, NOTHING_CACHED, readStream, testApp, tokenizer } from "./helpers.ts";
 
 const PATH = "/v1/chat/completions";
 const HELLO = [{ role: "user", content: "Bonjour !" }];
@@ -110,7 +110,7 @@ Deno.test("an answer is a message that ends with its turn", async () => {
       logprobs: null,
       finish_reason: "stop",
     }],
-    usage: { prompt_tokens: 43, completion_tokens: 11, total_tokens: 54 },
+    usage: { prompt_tokens: 43, completion_tokens: 11, total_tokens: 54, ...NOTHING_CACHED },
   });
   // By default it may fill the context.
   const { prompt, maxNewTokens } = app.engine.requests[0]!.request;
@@ -192,7 +192,7 @@ Deno.test("a stream: the role first, then the text, the reason, the usage and [D
     {
       ...chunk({}),
       choices: [],
-      usage: { prompt_tokens: 43, completion_tokens: 6, total_tokens: 49 },
+      usage: { prompt_tokens: 43, completion_tokens: 6, total_tokens: 49, ...NOTHING_CACHED },
     },
   ]);
 });

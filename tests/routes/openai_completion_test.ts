@@ -1,6 +1,6 @@
 /** `/v1/completions`, field by field, against literals written from OpenAI's API reference. */
 import assert from "node:assert/strict";
-import { END_OF_TEXT, ids, readStream, testApp } from "./helpers.ts";
+import { END_OF_TEXT, ids, NOTHING_CACHED, readStream, testApp } from "./helpers.ts";
 
 const NEUTRAL = {
   temperature: 1,
@@ -40,7 +40,7 @@ Deno.test("an answer has OpenAI's fields, our model's name, and 16 tokens at mos
     model: "Claire",
     system_fingerprint: "clairon-0.1.0",
     choices: [{ text: "abcabcabcabcabca", index: 0, logprobs: null, finish_reason: "length" }],
-    usage: { prompt_tokens: 3, completion_tokens: 16, total_tokens: 19 },
+    usage: { prompt_tokens: 3, completion_tokens: 16, total_tokens: 19, ...NOTHING_CACHED },
   });
   const { request } = app.engine.requests[0]!;
   const { seed, ...sampling } = request.sampling;
@@ -100,7 +100,12 @@ Deno.test("echo puts the prompt first, with log-probabilities of its own", async
     },
     finish_reason: "length",
   });
-  assert.deepEqual(usage, { prompt_tokens: 3, completion_tokens: 1, total_tokens: 4 });
+  assert.deepEqual(usage, {
+    prompt_tokens: 3,
+    completion_tokens: 1,
+    total_tokens: 4,
+    ...NOTHING_CACHED,
+  });
   assert.equal(app.engine.requests[0]!.request.promptLogprobs, true);
 });
 
@@ -118,7 +123,12 @@ Deno.test("echo with max_tokens 0 scores a prompt and generates nothing", async 
     },
     finish_reason: "length",
   });
-  assert.deepEqual(scored.usage, { prompt_tokens: 2, completion_tokens: 0, total_tokens: 2 });
+  assert.deepEqual(scored.usage, {
+    prompt_tokens: 2,
+    completion_tokens: 0,
+    total_tokens: 2,
+    ...NOTHING_CACHED,
+  });
   assert.deepEqual(app.engine.requests.map(({ outcome }) => outcome), ["cancelled"]);
   const plain = await complete(app, { prompt: "ab", echo: true, max_tokens: 0 });
   assert.equal(plain.choices[0].text, "ab");
@@ -285,7 +295,7 @@ Deno.test("a stream: one chunk after the other, then [DONE], with the usage if a
     {
       ...chunk("", none, null),
       choices: [],
-      usage: { prompt_tokens: 1, completion_tokens: 4, total_tokens: 5 },
+      usage: { prompt_tokens: 1, completion_tokens: 4, total_tokens: 5, ...NOTHING_CACHED },
     },
   ]);
   const plain = await readStream(await post("/v1/completions", body));
