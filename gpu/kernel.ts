@@ -4,6 +4,7 @@
  * Knows pipelines, bind groups and compile errors. Knows nothing of what a kernel computes.
  */
 import { type Gpu, GpuError } from "./device.ts";
+import { printShader } from "./shader_print.ts";
 
 export type Access = "read" | "read_write" | "uniform";
 
@@ -90,6 +91,7 @@ async function compileNow<Name extends string>(
   const { device } = gpu;
   const label = source.name;
   const names = Object.keys(source.bindings) as Name[];
+  printShader({ ...source, constants });
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ label, code: source.code });
   const layout = device.createBindGroupLayout({
