@@ -45,6 +45,10 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "measure how fast a checkpoint runs here",
     load: () => import("./routes/bench/command.ts"),
   },
+  simulate: {
+    summary: "simulate a router before many GPUs",
+    load: () => import("./model/cli/simulate.ts"),
+  },
 };
 
 const help = `Clairon runs Claire-7B (Falcon, GPTQ) on WebGPU.

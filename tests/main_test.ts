@@ -14,6 +14,7 @@ const NAMES = [
   "tokenize",
   "synth",
   "bench",
+  "simulate",
 ];
 
 interface Outcome {

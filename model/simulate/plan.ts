@@ -1,0 +1,75 @@
+/**
+ * One run of the simulation from plain settings: the model's KV memory, the GPU's rates, and each
+ * policy over the same dialogues.
+ *
+ * Knows which setting goes where, and says what is assumed. Knows no flags and prints nothing.
+ */
+import { parseFalconConfig } from "../config.ts";
+import { BLOCK_TOKENS, kvBytesPerToken } from "../kv_cache.ts";
+import { Chance } from "./chance.ts";
+import { policy, type PolicyName } from "./policies.ts";
+import { type Rates, rateTable } from "./rates.ts";
+import type { SidecarModel } from "./sidecar.ts";
+import { type Death, simulate, type Workload } from "./simulation.ts";
+import { summarise, type Summary } from "./summary.ts";
+
+export const FALCON_7B = parseFalconConfig({ model_type: "falcon" }, "Falcon-7B");
+
+export interface Settings {
+  sidecars: number;
+  workload: Workload;
+  /** Sequences that a sidecar computes at once. */
+  slots: number;
+  kvBytes: number;
+  rates: Rates;
+  policies: readonly PolicyName[];
+  seconds: number;
+  warmUpSeconds: number;
+  death: Death | undefined;
+  seed: number;
+}
+
+/** What holds for every run, a sentence a line. */
+export const ASSUMPTIONS = [
+  "Dialogues begin at random (Poisson), people think for exponential times, and dialogues share " +
+  "no beginning.",
+  "A sidecar computes prompts first, one after the other, and no answer meanwhile; then all " +
+  "answers together, at the rate of so many rows. A step under way is not waited for.",
+  "A turn starts when a slot and blocks for its prompt and whole answer are free; nobody overtakes.",
+  "A rate depends on the number of rows, or of the prompt's tokens, not on how long contexts are.",
+  "A finished turn leaves its whole blocks; the dialogue used longest ago loses them first, from " +
+  "its end.",
+  "There is one router. It knows each sidecar's load at once, and a death too; it and the network " +
+  "take no time. Nobody gives up waiting.",
+  "A turn whose sidecar dies goes to another one before its first token; after it, its client asks " +
+  "again at once.",
+];
+
+/**
+ * Runs every policy in turn; equal settings give equal results.
+ *
+ * @throws {RangeError} where the KV memory cannot hold one context
+ */
+export function runPolicies(settings: Settings): Record<string, Summary> {
+  const { sidecars, workload, rates, seconds, warmUpSeconds, death, seed } = settings;
+  const model = sidecarModel(settings);
+  const basis = { blockTokens: BLOCK_TOKENS, overheadMilliseconds: rates.overhead_ms, death };
+  const run = (name: PolicyName) => {
+    const chosen = policy(name, new Chance(seed, name));
+    const times = { seconds, warmUpSeconds, death };
+    const outcome = simulate({ sidecars, model, workload, policy: chosen, ...times, seed });
+    return summarise(outcome, basis);
+  };
+  return Object.fromEntries(settings.policies.map((name) => [name, run(name)]));
+}
+
+function sidecarModel({ rates, slots, kvBytes }: Settings): SidecarModel {
+  const prefillRate = rateTable(rates.prefill_tok_s);
+  return {
+    slots,
+    blocks: Math.floor(kvBytes / (BLOCK_TOKENS * kvBytesPerToken(FALCON_7B))),
+    blockTokens: BLOCK_TOKENS,
+    prefillSeconds: (tokens) => tokens / prefillRate(tokens),
+    decodeRate: rateTable(rates.decode_tok_s),
+  };
+}
