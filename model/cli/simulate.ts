@@ -59,7 +59,7 @@ export const FLAGS: Flags = {
   "warm-up": {
     value: "S",
     variable: "SIMULATE_WARM_UP",
-    help: "of it, the part that is not counted (default: 600)",
+    help: "of it, the part that is not counted (default: 600, or a third)",
   },
   "kill-at": { value: "S", variable: "SIMULATE_KILL_AT", help: "when one sidecar dies" },
   "back-at": {
