@@ -55,6 +55,11 @@ export const FLAGS: Flags = {
     variable: "SIMULATE_POLICY",
     help: `${POLICIES.join(", ")} or all (the default)`,
   },
+  least: {
+    value: "N",
+    variable: "SIMULATE_LEAST",
+    help: "turns a sidecar takes, by rendezvous, whatever the mean (default: half of its slots)",
+  },
   seconds: { value: "S", variable: "SIMULATE_SECONDS", help: "simulated time (default: 1800)" },
   "warm-up": {
     value: "S",
@@ -127,6 +132,7 @@ async function readSettings(args: Arguments): Promise<Settings> {
   const context = MODEL.maxPositions;
   const sidecars = whole("sidecars", 10, 1, 1000);
   const seconds = positive("seconds") ?? 1800;
+  const slots = whole("slots", 32);
   const workload = {
     rate: positive("rate") ?? sidecars / 2,
     turns: whole("turns", 8),
@@ -141,10 +147,11 @@ async function readSettings(args: Arguments): Promise<Settings> {
   return {
     sidecars,
     workload,
-    slots: whole("slots", 32),
+    slots,
     kvBytes: whole("kv-mib", 2047, 16, 1e6) * 2 ** 20,
     rates: await readRates(args.text("rates")),
     policies: name === "all" ? POLICIES : [name],
+    leastLoad: whole("least", Math.ceil(slots / 2)),
     seconds,
     warmUpSeconds: readTime(args, "warm-up", 0, seconds) ?? Math.min(600, seconds / 3),
     death: readDeath(args, seconds),

@@ -23,6 +23,8 @@ export interface Settings {
   kvBytes: number;
   rates: Rates;
   policies: readonly PolicyName[];
+  /** Turns that a sidecar takes, by rendezvous, however few the others have. */
+  leastLoad: number;
   seconds: number;
   warmUpSeconds: number;
   death: Death | undefined;
@@ -55,7 +57,7 @@ export function runPolicies(settings: Settings): Record<string, Summary> {
   const model = sidecarModel(settings);
   const basis = { blockTokens: BLOCK_TOKENS, overheadMilliseconds: rates.overhead_ms, death };
   const run = (name: PolicyName) => {
-    const chosen = policy(name, new Chance(seed, name));
+    const chosen = policy(name, new Chance(seed, name), settings.leastLoad);
     const times = { seconds, warmUpSeconds, death };
     const outcome = simulate({ sidecars, model, workload, policy: chosen, ...times, seed });
     return summarise(outcome, basis);

@@ -8,7 +8,7 @@ import { type Chance, hash, mix } from "./chance.ts";
 
 /** A sidecar that lives, as its router sees it. */
 export interface Candidate {
-  readonly id: string;
+  readonly url: string;
   /** Turns that it computes or has waiting. */
   readonly load: number;
 }
@@ -19,17 +19,21 @@ export interface Candidate {
  */
 export type Policy = <C extends Candidate>(key: string, candidates: readonly C[]) => C;
 
-/** A sidecar takes so many times the mean load, but always a few turns, before it is passed over. */
-const BOUND = { factor: 1.25, least: 8 };
+/** How far above the mean load the favourite of a dialogue may be. */
+const LOAD_FACTOR = 1.25;
 
 export const POLICIES = ["rendezvous", "least-loaded", "round-robin", "random"] as const;
 export type PolicyName = (typeof POLICIES)[number];
 
-/** A new policy of that name, with its own memory. */
-export function policy(name: PolicyName, chance: Chance): Policy {
+/**
+ * A new policy of that name, with its own memory.
+ *
+ * @param leastLoad for rendezvous: turns that a sidecar takes however few the others have
+ */
+export function policy(name: PolicyName, chance: Chance, leastLoad: number): Policy {
   switch (name) {
     case "rendezvous":
-      return rendezvous();
+      return rendezvous(leastLoad);
     case "least-loaded":
       return (_key, candidates) => leastLoaded(candidates, chance);
     case "random":
@@ -43,25 +47,25 @@ export function policy(name: PolicyName, chance: Chance): Policy {
 
 /**
  * Rendezvous hashing (Thaler and Ravishankar 1998) with bounded loads (Mirrokni and others 2018): the
- * candidate with the highest hash of key and id among those that are not too full. When a candidate
+ * candidate with the highest hash of key and address among those that are not too full. When a candidate
  * goes, only its own dialogues move.
  */
-function rendezvous(): Policy {
-  const ids = new Map<string, number>();
-  const idHash = (id: string) => {
-    let value = ids.get(id);
-    if (value === undefined) ids.set(id, value = hash(id));
+function rendezvous(leastLoad: number): Policy {
+  const hashes = new Map<string, number>();
+  const hashOf = (url: string) => {
+    let value = hashes.get(url);
+    if (value === undefined) hashes.set(url, value = hash(url));
     return value;
   };
   return (key, candidates) => {
     const total = candidates.reduce((sum, { load }) => sum + load, 0);
-    const bound = Math.max(BOUND.least, Math.ceil(BOUND.factor * (total + 1) / candidates.length));
+    const bound = Math.max(leastLoad, Math.ceil(LOAD_FACTOR * (total + 1) / candidates.length));
     const keyHash = hash(key);
     let best: (typeof candidates)[number] | undefined;
     let bestScore = -1;
     for (const candidate of candidates) {
       if (candidate.load >= bound) continue;
-      const score = mix(keyHash ^ idHash(candidate.id));
+      const score = mix(keyHash ^ hashOf(candidate.url));
       if (score > bestScore) [best, bestScore] = [candidate, score];
     }
     // Somebody is below the mean, and so below the bound.

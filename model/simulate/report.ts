@@ -18,6 +18,7 @@ export function settingsAsJson({ workload, rates, death, ...settings }: Settings
     lengths: workload.lengths,
     slots: settings.slots,
     kv_bytes: settings.kvBytes,
+    least_load: settings.leastLoad,
     seconds: settings.seconds,
     warm_up_s: settings.warmUpSeconds,
     kill_at_s: death?.at ?? null,

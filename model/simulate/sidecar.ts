@@ -58,7 +58,7 @@ export class Sidecar {
   #version = 0;
 
   constructor(
-    readonly id: string,
+    readonly url: string,
     private readonly model: SidecarModel,
     private readonly timeline: Timeline,
     private readonly onFinished: (turn: Turn) => void,

@@ -101,7 +101,8 @@ class Simulation {
   constructor(private readonly options: Options) {
     this.#sidecars = Array.from(
       { length: options.sidecars },
-      (_, i) => new Sidecar(`sidecar-${i}`, options.model, this.#timeline, (t) => this.#finish(t)),
+      (_, i) =>
+        new Sidecar(`http://sidecar-${i}`, options.model, this.#timeline, (t) => this.#finish(t)),
     );
     this.#alive = this.#sidecars;
     this.#arrivals = new Chance(options.seed, "arrivals");

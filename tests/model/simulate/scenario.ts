@@ -27,16 +27,18 @@ export interface Scenario {
   warmUpSeconds?: number;
   death?: Death | undefined;
   seed?: number;
+  leastLoad?: number;
 }
 
 export function play(scenario: Scenario): Outcome {
-  const { sidecars = 1, seed = 1, policy: name = "rendezvous", ...times } = scenario;
+  const { sidecars = 1, seed = 1, leastLoad = 16, policy: name = "rendezvous", ...times } =
+    scenario;
   return simulate({
     warmUpSeconds: 0,
     ...times,
     sidecars,
     seed,
-    policy: policy(name, new Chance(seed, name)),
+    policy: policy(name, new Chance(seed, name), leastLoad),
     model: { ...PLAIN, ...scenario.model },
     workload: {
       thinkSeconds: 10,

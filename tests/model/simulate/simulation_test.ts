@@ -13,6 +13,7 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
   sidecars: fc.integer({ min: 1, max: 5 }),
   seed: fc.nat(),
   policy: fc.constantFrom(...POLICIES),
+  leastLoad: fc.integer({ min: 1, max: 20 }),
   model: fc.record({
     slots: fc.integer({ min: 1, max: 6 }),
     blocks: fc.integer({ min: CONTEXT / BLOCK_TOKENS, max: 100 }),
@@ -93,7 +94,7 @@ const basis = { blockTokens: BLOCK_TOKENS, overheadMilliseconds: 0 };
 Deno.test("an endless cache hits always where dialogues stay, one time in n at random", () => {
   const workload = { rate: 2, turns: 2, answerTokens: 101 };
   const scenario = { workload, sidecars: 4, seconds: 8000 };
-  // A load of 0.1: eight turns at one sidecar, which would be too many, do not happen.
+  // A load of 0.1: sixteen turns at one sidecar, which would be too many, do not happen.
   assert.equal(summarise(play(scenario), basis).cache_hit_rate, 1);
   const alone = play({ ...scenario, sidecars: 1, policy: "random" });
   assert.equal(summarise(alone, basis).cache_hit_rate, 1);
