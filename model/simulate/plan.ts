@@ -9,9 +9,13 @@ import { BLOCK_TOKENS, kvBytesPerToken } from "../kv_cache.ts";
 import { Chance } from "./chance.ts";
 import { policy, type PolicyName } from "./policies.ts";
 import { type Rates, rateTable } from "./rates.ts";
-import type { SidecarModel } from "./sidecar.ts";
+import type { SidecarModel, Speeds } from "./sidecar.ts";
 import { type Death, simulate, type Workload } from "./simulation.ts";
 import { summarise, type Summary } from "./summary.ts";
+
+/** Seconds of a step in which somebody waits for a token, and rows of prompts it has in any case. */
+const LONGEST_STEP = 0.04;
+const LEAST_CHUNK = 8;
 
 export const FALCON_7B = parseFalconConfig({ model_type: "falcon" }, "Falcon-7B");
 
@@ -35,8 +39,8 @@ export interface Settings {
 export const ASSUMPTIONS = [
   "Dialogues begin at random (Poisson), people think for exponential times, and dialogues share " +
   "no beginning.",
-  "A sidecar computes prompts first, one after the other, and no answer meanwhile; then all " +
-  "answers together, at the rate of so many rows. A step under way is not waited for.",
+  "A sidecar's step holds a row for every answer and, in what is left of 40 ms, rows of prompts, " +
+  "one prompt after the other. A step under way is not waited for.",
   "A turn starts when a slot and blocks for its prompt and whole answer are free; nobody overtakes.",
   "A rate depends on the number of rows, or of the prompt's tokens, not on how long contexts are.",
   "A finished turn leaves its whole blocks; the dialogue used longest ago loses them first, from " +
@@ -66,12 +70,22 @@ export function runPolicies(settings: Settings): Record<string, Summary> {
 }
 
 function sidecarModel({ rates, slots, kvBytes }: Settings): SidecarModel {
-  const prefillRate = rateTable(rates.prefill_tok_s);
+  const rowRate = rateTable(rates.decode_tok_s);
+  const known: Speeds[] = [];
   return {
     slots,
     blocks: Math.floor(kvBytes / (BLOCK_TOKENS * kvBytesPerToken(FALCON_7B))),
     blockTokens: BLOCK_TOKENS,
-    prefillSeconds: (tokens) => tokens / prefillRate(tokens),
-    decodeRate: rateTable(rates.decode_tok_s),
+    prefillRate: rateTable(rates.prefill_tok_s),
+    decodeRate: rowRate,
+    mixed: (answers) => known[answers] ??= mixedSpeeds(answers, rowRate),
   };
+}
+
+/** As the engine's scheduler has it: a row for each answer, then prompts until the step is full. */
+export function mixedSpeeds(answers: number, rowRate: (rows: number) => number): Speeds {
+  let rows = answers + LEAST_CHUNK;
+  while ((rows + 1) / rowRate(rows + 1) <= LONGEST_STEP) rows++;
+  const steps = rowRate(rows) / rows;
+  return { answer: steps, prompt: steps * (rows - answers) };
 }

@@ -2,9 +2,9 @@
  * One sidecar: a queue, a GPU and its KV memory.
  *
  * Knows who is computed when: first come, first served, as many at once as there are slots and
- * memory; prompts before answers, one after the other; answers together, all at one pace. Between two
- * events nothing is stepped through: a pace and a time say where each answer is. Knows no other
- * sidecar, and no dialogue but by its key.
+ * memory; prompts one after the other, answers together, all at one pace. Between two events nothing
+ * is stepped through: a pace and a time say where each answer is. Knows no other sidecar, and no
+ * dialogue but by its key.
  */
 import { PrefixCache } from "./prefix_cache.ts";
 import type { Timeline } from "./timeline.ts";
@@ -27,10 +27,20 @@ export interface SidecarModel {
   slots: number;
   blocks: number;
   blockTokens: number;
-  /** Seconds for the prompt's tokens that are not cached. */
-  prefillSeconds(tokens: number): number;
-  /** Tokens a second of so many sequences that decode together. */
+  /** Tokens a second of a prompt of which so many are not cached, while nobody decodes. */
+  prefillRate(tokens: number): number;
+  /** Tokens a second of so many sequences that decode together, while there is no prompt. */
   decodeRate(sequences: number): number;
+  /** Both at once. */
+  mixed(sequences: number): Speeds;
+}
+
+/** Tokens a second. */
+export interface Speeds {
+  /** Of each answer. */
+  answer: number;
+  /** Of the prompt that is computed. */
+  prompt: number;
 }
 
 /** A turn whose answer is computed, and where the pace must be for its last token. */
@@ -53,7 +63,9 @@ export class Sidecar {
   #pace = 0;
   /** When pace and busy time were last brought up to date. */
   #seenAt = 0;
-  #promptEndsAt = 0;
+  /** Tokens of the first prompt that are to be computed, and those of them that are not yet. */
+  #promptTokens = 0;
+  #promptLeft = 0;
   /** Counts changes, so that what was planned before one is known to be void. */
   #version = 0;
 
@@ -103,43 +115,54 @@ export class Sidecar {
     const passed = this.timeline.now - this.#seenAt;
     this.#seenAt = this.timeline.now;
     this.aliveSeconds += passed;
+    if (passed === 0) return;
     if (this.#reserved.size > 0) this.busySeconds += passed;
-    if (this.#prompts.length === 0) this.#pace += passed * this.#paceRate();
+    const { answer, prompt } = this.#speeds();
+    this.#pace += passed * answer;
+    this.#promptLeft -= passed * prompt;
   }
 
-  #paceRate(): number {
+  #speeds(): Speeds {
     const sequences = this.#answers.length;
-    return sequences === 0 ? 0 : this.model.decodeRate(sequences) / sequences;
+    if (this.#prompts.length === 0) {
+      const answer = sequences === 0 ? 0 : this.model.decodeRate(sequences) / sequences;
+      return { answer, prompt: 0 };
+    }
+    const alone = this.model.prefillRate(this.#promptTokens);
+    if (sequences === 0) return { answer: 0, prompt: alone };
+    const { answer, prompt } = this.model.mixed(sequences);
+    return { answer, prompt: Math.min(prompt, alone) };
   }
 
   /** Something is otherwise from now on: who fits is let in, and the next event is planned. */
   #change(): void {
     this.settle();
     this.#admit();
-    const at = this.#nextAt();
     const version = ++this.#version;
-    if (at === undefined) return;
-    this.timeline.plan(Math.max(at, this.timeline.now), () => {
-      if (version === this.#version) this.#next();
+    if (this.#reserved.size === 0) return;
+    const { answer, prompt } = this.#speeds();
+    const promptIn = this.#prompts.length === 0 ? Infinity : this.#promptLeft / prompt;
+    const [first] = this.#answers;
+    const answerIn = first && answer > 0 ? (first.endsAt - this.#pace) / answer : Infinity;
+    const at = this.timeline.now + Math.max(0, Math.min(promptIn, answerIn));
+    this.timeline.plan(at, () => {
+      if (version !== this.#version) return;
+      this.settle();
+      if (promptIn <= answerIn) this.#endPrompt();
+      else this.#endAnswer();
+      this.#change();
     });
   }
 
-  #nextAt(): number | undefined {
-    if (this.#prompts.length > 0) return this.#promptEndsAt;
-    const [first] = this.#answers;
-    return first && this.timeline.now + (first.endsAt - this.#pace) / this.#paceRate();
+  #endPrompt(): void {
+    this.#answer(this.#prompts.shift()!);
+    if (this.#prompts.length > 0) this.#beginPrompt();
   }
 
-  #next(): void {
-    this.settle();
-    if (this.#prompts.length > 0) this.#answer(this.#prompts.shift()!);
-    else {
-      const { turn, endsAt } = this.#answers.shift()!;
-      this.#pace = endsAt;
-      this.#finish(turn);
-    }
-    if (this.#prompts.length > 0) this.#beginPrompt();
-    this.#change();
+  #endAnswer(): void {
+    const { turn, endsAt } = this.#answers.shift()!;
+    this.#pace = endsAt;
+    this.#finish(turn);
   }
 
   /** The step that ends a prompt chooses the first token; the others follow. */
@@ -178,7 +201,6 @@ export class Sidecar {
 
   #beginPrompt(): void {
     const { promptTokens, cachedTokens } = this.#prompts[0]!;
-    this.#promptEndsAt = this.timeline.now +
-      this.model.prefillSeconds(promptTokens - cachedTokens);
+    this.#promptTokens = this.#promptLeft = promptTokens - cachedTokens;
   }
 }

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { Chance } from "../../../model/simulate/chance.ts";
+import { mixedSpeeds } from "../../../model/simulate/plan.ts";
 import { PrefixCache } from "../../../model/simulate/prefix_cache.ts";
 import { H200, parseRates, rateTable } from "../../../model/simulate/rates.ts";
 import { Timeline } from "../../../model/simulate/timeline.ts";
@@ -111,6 +112,14 @@ Deno.test("a table of rates: its entries, lines between them, the nearest outsid
   const rate = rateTable({ 10: 100, 20: 300, 5: 90 });
   assert.deepEqual([1, 5, 10, 15, 20, 99].map(rate), [90, 90, 100, 200, 300, 300]);
   assert.equal(rateTable({ 7: 3 })(1), 3);
+});
+
+Deno.test("steps of answers and prompts: as many rows as 40 ms hold, eight of prompts at least", () => {
+  // 2000 rows a second: 80 rows.
+  assert.deepEqual(mixedSpeeds(20, () => 2000), { answer: 25, prompt: 25 * 60 });
+  // 100 answers leave no room: 108 rows take 54 ms.
+  const { answer, prompt } = mixedSpeeds(100, () => 2000);
+  assert(Math.abs(answer - 2000 / 108) < 1e-9 && Math.abs(prompt - 8 * 2000 / 108) < 1e-9);
 });
 
 Deno.test("a file of rates is read, or refused with the place", () => {

@@ -14,8 +14,9 @@ export const PLAIN: SidecarModel = {
   slots: Infinity,
   blocks: Infinity,
   blockTokens: 32,
-  prefillSeconds: () => 0,
+  prefillRate: () => Infinity,
   decodeRate: () => 1000,
+  mixed: () => ({ answer: 0, prompt: Infinity }),
 };
 
 export interface Scenario {

@@ -17,7 +17,8 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
   model: fc.record({
     slots: fc.integer({ min: 1, max: 6 }),
     blocks: fc.integer({ min: CONTEXT / BLOCK_TOKENS, max: 100 }),
-    prefillSeconds: fc.constant((tokens: number) => tokens / 500),
+    prefillRate: fc.constant(() => 500),
+    mixed: fc.constant((sequences: number) => ({ answer: 40 / sequences, prompt: 300 })),
     decodeRate: fc.constant((sequences: number) => 100 * Math.sqrt(sequences)),
   }),
   workload: fc.record({
