@@ -38,7 +38,7 @@ export const FLAGS: Flags = {
   slots: {
     value: "N",
     variable: "SIMULATE_SLOTS",
-    help: "sequences a sidecar computes at once (default: 32)",
+    help: "sequences a sidecar computes at once (default: 128)",
   },
   "kv-mib": {
     value: "N",
@@ -58,7 +58,8 @@ export const FLAGS: Flags = {
   least: {
     value: "N",
     variable: "SIMULATE_LEAST",
-    help: "turns a sidecar takes, by rendezvous, whatever the mean (default: half of its slots)",
+    help:
+      "turns a sidecar takes, by rendezvous, whatever the mean (default: a quarter of its slots)",
   },
   seconds: { value: "S", variable: "SIMULATE_SECONDS", help: "simulated time (default: 1800)" },
   "warm-up": {
@@ -132,7 +133,7 @@ async function readSettings(args: Arguments): Promise<Settings> {
   const context = MODEL.maxPositions;
   const sidecars = whole("sidecars", 10, 1, 1000);
   const seconds = positive("seconds") ?? 1800;
-  const slots = whole("slots", 32);
+  const slots = whole("slots", 128);
   const workload = {
     rate: positive("rate") ?? sidecars / 2,
     turns: whole("turns", 8),
@@ -151,7 +152,7 @@ async function readSettings(args: Arguments): Promise<Settings> {
     kvBytes: whole("kv-mib", 2047, 16, 1e6) * 2 ** 20,
     rates: await readRates(args.text("rates")),
     policies: name === "all" ? POLICIES : [name],
-    leastLoad: whole("least", Math.ceil(slots / 2)),
+    leastLoad: whole("least", Math.ceil(slots / 4)),
     seconds,
     warmUpSeconds: readTime(args, "warm-up", 0, seconds) ?? Math.min(600, seconds / 3),
     death: readDeath(args, seconds),

@@ -48,7 +48,7 @@ export function cardRows(): string[] {
 /** Streams that run together, and the dialogues of 60-token answers and 20-second pauses behind. */
 export function streamRows(): string[] {
   const rate = rateTable(H200.decode_tok_s);
-  return [1, 8, 16, 32].map((streams) => {
+  return [1, 8, 32, 128].map((streams) => {
     const each = rate(streams) / streams;
     const served = Math.floor(streams * (60 / each + 20) / (60 / each));
     const source = streams === 1 ? "measured" : "assumed";
