@@ -13,9 +13,11 @@ import type { SidecarModel, Speeds } from "./sidecar.ts";
 import { type Death, simulate, type Workload } from "./simulation.ts";
 import { summarise, type Summary } from "./summary.ts";
 
-/** Seconds of a step in which somebody waits for a token, and rows of prompts it has in any case. */
+/** Seconds of a step in which somebody waits for a token. */
 const LONGEST_STEP = 0.04;
+/** Rows of prompts that it has in any case, and its rows at most. */
 const LEAST_CHUNK = 8;
+const MOST_ROWS = 256;
 
 export const FALCON_7B = parseFalconConfig({ model_type: "falcon" }, "Falcon-7B");
 
@@ -85,7 +87,7 @@ function sidecarModel({ rates, slots, kvBytes }: Settings): SidecarModel {
 /** As the engine's scheduler has it: a row for each answer, then prompts until the step is full. */
 export function mixedSpeeds(answers: number, rowRate: (rows: number) => number): Speeds {
   let rows = answers + LEAST_CHUNK;
-  while ((rows + 1) / rowRate(rows + 1) <= LONGEST_STEP) rows++;
+  while (rows < MOST_ROWS && (rows + 1) / rowRate(rows + 1) <= LONGEST_STEP) rows++;
   const steps = rowRate(rows) / rows;
   return { answer: steps, prompt: steps * (rows - answers) };
 }

@@ -114,9 +114,10 @@ Deno.test("a table of rates: its entries, lines between them, the nearest outsid
   assert.equal(rateTable({ 7: 3 })(1), 3);
 });
 
-Deno.test("steps of answers and prompts: as many rows as 40 ms hold, eight of prompts at least", () => {
+Deno.test("steps of answers and prompts: as many rows as 40 ms hold, at most 256", () => {
   // 2000 rows a second: 80 rows.
   assert.deepEqual(mixedSpeeds(20, () => 2000), { answer: 25, prompt: 25 * 60 });
+  assert.deepEqual(mixedSpeeds(56, () => 25_600_000), { answer: 100_000, prompt: 100_000 * 200 });
   // 100 answers leave no room: 108 rows take 54 ms.
   const { answer, prompt } = mixedSpeeds(100, () => 2000);
   assert(Math.abs(answer - 2000 / 108) < 1e-9 && Math.abs(prompt - 8 * 2000 / 108) < 1e-9);
