@@ -12,8 +12,8 @@ const MOST = 2 ** 31;
 /** Of a card whose size nobody tells. */
 const UNKNOWN_CARD = 2 ** 30;
 
-/** Of a card's memory, for weights and cache; the rest is for activations, driver and screen. */
-const SHARE_OF_CARD = 0.9;
+/** Of a card's memory, for weights and cache; the rest is for logits, driver and screen. */
+const SHARE_OF_CARD = 0.85;
 
 export interface Room {
   /** Sequences computed together, and the longest of them. */

@@ -136,6 +136,7 @@ async function answer(order: Order, signal: AbortSignal): Promise<void> {
   const engine = startLocalEngine({
     model: dir,
     queueLimit: 1,
+    slots: 1,
     maxBindingBytes: order.maxBindingBytes,
     path: order.path,
     onProgress: ({ done, total }) => (shown ??= progress(label, total)).update(done),

@@ -1,7 +1,7 @@
 /** Memory of graphics cards: NVIDIA's words, and the files of Linux's AMD driver. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { findGraphicsMemory, parseNvidiaSmi } from "../../gpu/graphics_memory.ts";
+import { findGraphicsMemory, parseNvidiaSmi, totalOf } from "../../gpu/graphics_memory.ts";
 
 Deno.test("nvidia-smi gives a line a card", () => {
   const text = "NVIDIA H200, 143771, 143159\nNVIDIA GeForce RTX 3060, 12288, 11000\n";
@@ -31,4 +31,18 @@ Deno.test("AMD cards are found in sysfs, their outputs are no cards", async () =
   } finally {
     await Deno.remove(root, { recursive: true });
   }
+});
+
+Deno.test("an adapter's memory is that of the card with its name, or of the smallest that it may be", () => {
+  const card = (name: string, gigabytes: number) => ({
+    card: name,
+    totalBytes: gigabytes * 1e9,
+    freeBytes: 0,
+  });
+  const cards = [card("NVIDIA H200", 141), card("NVIDIA GeForce RTX 3060", 12), card("card1", 16)];
+  assert.equal(totalOf("NVIDIA H200", cards), 141e9);
+  assert.equal(totalOf("NVIDIA GeForce RTX 3060", cards), 12e9);
+  assert.equal(totalOf("AMD Radeon RX 7800 XT (RADV NAVI32)", [...cards, card("card2", 8)]), 8e9);
+  assert.equal(totalOf("Intel(R) UHD Graphics 770", cards), undefined);
+  assert.equal(totalOf("NVIDIA H200", []), undefined);
 });

@@ -28,6 +28,8 @@ export interface ScriptedToken {
   top?: TokenLogprob[];
   /** Default: like `top`, from `processedLogprob`. */
   processedTop?: TokenLogprob[];
+  /** Tokens of the prompt that the first token says were there. */
+  cachedTokens?: number;
 }
 
 /** A list starts over when it ends; a function gets the request and the token's index from 0. */
@@ -245,6 +247,7 @@ export class FakeEngine implements Engine {
     };
     const { queuedSeconds } = this;
     if (index === 0 && queuedSeconds !== undefined) event.queuedSeconds = queuedSeconds;
+    if (token.cachedTokens !== undefined && index === 0) event.cachedTokens = token.cachedTokens;
     if (request.stopTokens.includes(token.id)) event.finish = "stop_token";
     else if (index + 1 === request.maxNewTokens) event.finish = "length";
     return event;

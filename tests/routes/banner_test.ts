@@ -13,11 +13,19 @@ Deno.test("serverUrl() is an address that a client can reach", () => {
 
 Deno.test("the banner names the adapter, and says when it is a CPU", () => {
   const info = { ...new FakeEngine().info, adapter: "NVIDIA H200", software: false, groupSize: -1 };
-  const text = banner("http://x:1", { ...info, gpuMemoryBytes: 4.5 * 2 ** 30, loadSeconds: 12.34 });
+  const text = banner("http://x:1", {
+    ...info,
+    gpuMemoryBytes: 4.5 * 2 ** 30,
+    loadSeconds: 12.34,
+    slots: 128,
+    kvTokens: 262144,
+    kvBytes: 2 ** 31,
+  });
   assert.match(text, /^Clairon is ready on http:\/\/x:1\n/);
   assert.match(text, / adapter +NVIDIA H200\n/);
   assert.match(text, / \(4-bit, one group, act-order\)\n/);
   assert.match(text, / GPU memory +4\.50 GiB\n/);
+  assert.match(text, / KV cache +2\.00 GiB of it: 262144 tokens, up to 128 answers at once\n/);
   assert.match(text, / loaded in +12\.3 s\n/);
   const slow = banner("http://x:1", { ...info, adapter: "llvmpipe", software: true });
   assert.match(slow, / adapter +llvmpipe \(software: a CPU /);

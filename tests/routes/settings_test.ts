@@ -8,6 +8,7 @@ const DEFAULTS = {
   "host": "127.0.0.1",
   "port": 8080,
   "queue": 128,
+  "parallel": undefined,
   "api-key": [],
   "cors-origin": [],
   "allowed-host": [],
@@ -27,6 +28,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     HOST: "::1",
     PORT: "9000",
     QUEUE_LIMIT: "7",
+    PARALLEL: "64",
     API_KEYS: "one, two",
     CORS_ORIGINS: "https://app.example,http://localhost:3000",
     ALLOWED_HOSTS: "claire.example",
@@ -43,6 +45,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "host": "::1",
     "port": 9000,
     "queue": 7,
+    "parallel": 64,
     "api-key": ["one", "two"],
     "cors-origin": ["https://app.example", "http://localhost:3000"],
     "allowed-host": ["claire.example"],
@@ -55,7 +58,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "drain-seconds": 0,
   };
   assert.deepEqual(readSettings([], variables), values);
-  const flags = ["--model", "claire", "--host=::1", "--port", "9000", "--queue=7"];
+  const flags = ["--model", "claire", "--host=::1", "--port", "9000", "--queue=7", "--parallel=64"];
   flags.push(
     "--gpu-memory",
     "2GiB",

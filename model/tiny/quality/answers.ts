@@ -17,7 +17,7 @@ const MAX_NEW_TOKENS = 60;
 const model = Deno.env.get("MODEL") || builtinModel();
 const prompts: { prompt: string }[] = JSON.parse(await Deno.readTextFile(Deno.args[0]!));
 const { tokenizer, stopTokens } = await loadTextSide(model);
-const engine = startLocalEngine({ model, queueLimit: 1 });
+const engine = startLocalEngine({ model, queueLimit: 1, slots: 1 });
 await engine.ready;
 for (const [seed, { prompt }] of prompts.entries()) {
   const request = {
