@@ -52,6 +52,16 @@ const COUNTERS: Figure[] = [
     help: "Token rows computed, of prompts and answers; divided by the steps: rows a step.",
     read: (stats) => stats.rows,
   },
+  {
+    name: "clairon_guesses_total",
+    help: "Tokens that prompt lookup guessed.",
+    read: (stats) => stats.guessesMade,
+  },
+  {
+    name: "clairon_guesses_right_total",
+    help: "Tokens that prompt lookup guessed rightly.",
+    read: (stats) => stats.guessesRight,
+  },
 ];
 
 /** With the label `model_name`, and only once there is a model to name: as vLLM has them. */

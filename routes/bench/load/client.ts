@@ -62,6 +62,7 @@ export class LoadError extends Error {
 export async function ask(target: Target, { turns, tokens, signal, onText }: Ask): Promise<Answer> {
   const times: number[] = [];
   let ended = false;
+  let finished: number | undefined;
   const answer: Answer = {
     ...{ sent: performance.now(), first: 0, last: 0, times, text: "", tokens: 0 },
     ...{ promptTokens: undefined, cachedTokens: undefined, counted: false },
@@ -78,7 +79,10 @@ export async function ask(target: Target, { turns, tokens, signal, onText }: Ask
         continue;
       }
       const event: StreamEvent = JSON.parse(data);
-      if (event.choices?.[0]?.finish_reason) ended = true;
+      if (event.choices?.[0]?.finish_reason) {
+        ended = true;
+        finished = performance.now();
+      }
       const text = readEvent(event, answer);
       if (text === "") continue;
       const now = performance.now();
@@ -91,6 +95,8 @@ export async function ask(target: Target, { turns, tokens, signal, onText }: Ask
     throw new LoadError("connection", (error as Error).message);
   }
   if (!ended) throw new LoadError("broke off", "The stream ended before the answer did.");
+  // An answer may hold special tokens only.
+  if (times.length === 0 && finished !== undefined) times.push(finished);
   if (times.length === 0) throw new LoadError("no text", "The answer held no text.");
   answer.first = times[0]!;
   answer.last = times.at(-1)!;

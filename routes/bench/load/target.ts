@@ -6,7 +6,7 @@
  */
 import { SAMPLING } from "../plan.ts";
 import { type Answer, type Api, ask, firstModel, LoadError, type Target } from "./client.ts";
-import { words } from "./words.ts";
+import { ROUND, words } from "./words.ts";
 
 /** What OpenAI's own API takes. */
 const PLAIN = { temperature: SAMPLING.temperature, top_p: SAMPLING.topP };
@@ -60,8 +60,8 @@ export async function meet({ url, api, model, key }: Address, signal: AbortSigna
 }
 
 /** Words of the texts whose tokens are counted. */
-const FEW = 20;
-const MANY = 200;
+const FEW = ROUND;
+const MANY = 3 * ROUND;
 /** Where a server does not say: about what byte-level BPE makes of French. */
 const TOKENS_PER_WORD = 1.6;
 

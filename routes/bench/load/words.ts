@@ -11,11 +11,26 @@ const WORDS =
     "soir enfant voisine docteur boulanger grand petit vieux nouvelle bleu rouge chaud froid vient " +
     "part mange écoute regarde prépare achète oublie raconte demande répond").split(" ");
 
-/** Ordinary sentences of so many words, at least one, in random order. */
+/** After so many words each has come once. */
+export const ROUND = WORDS.length;
+
+/**
+ * So many words, at least one, in random order. Each comes as often as the others, so that texts of
+ * one length have nearly the same number of tokens.
+ */
 export function words(count: number): string {
-  const chosen = Array.from({ length: count }, (_, i) => {
-    const word = WORDS[Math.floor(Math.random() * WORDS.length)]!;
-    return (i + 1) % 12 === 0 ? `${word}.` : word;
-  });
-  return `- ${chosen.join(" ")}\n-`;
+  const chosen: string[] = [];
+  while (chosen.length < count) chosen.push(...shuffled(WORDS));
+  const text = chosen.slice(0, count).map((word, i) => (i + 1) % 12 === 0 ? `${word}.` : word);
+  return `- ${text.join(" ")}\n-`;
+}
+
+/** Fisher and Yates's shuffle. */
+function shuffled(values: readonly string[]): string[] {
+  const order = [...values];
+  for (let i = order.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
 }
