@@ -4,13 +4,13 @@
  * Knows that the engine starts once, with the first request or earlier, and that settings can only
  * come from the environment here. Knows no port.
  */
-import { accessOf, exposure } from "./access.ts";
+import { accessOf, exposure, sidecarKeyOf } from "./access.ts";
 import { createApp } from "./app.ts";
 import { startBackend } from "./backend.ts";
 import { serverUrl } from "./banner.ts";
 import { reportProgress } from "./progress.ts";
 import { EXIT, FLUSH_SECONDS, printLogLine } from "./serve.ts";
-import { readSettings, type Settings, SettingsError } from "./settings.ts";
+import { readSettings, type Settings, SettingsError, settingsVariables } from "./settings.ts";
 
 let app: ReturnType<typeof createApp> | undefined;
 
@@ -38,7 +38,8 @@ export function start(address?: Deno.Addr): NonNullable<typeof app> {
   const access = accessOf(settings, hostname);
   const warning = hostname !== undefined && exposure(access, hostname);
   if (warning) console.error(warning);
-  app = createApp({ engine, text, limits, access, log: printLogLine });
+  const sidecarKey = sidecarKeyOf(settings);
+  app = createApp({ engine, text, limits, access, sidecarKey, log: printLogLine });
   Promise.all([engine.ready, text]).finally(progress.stop).then(
     ([info]) => console.error(`Clairon serves ${info.model} on ${info.adapter}.`),
     (error) => exitWith(EXIT.failed, error instanceof Error ? error.message : String(error)),
@@ -53,7 +54,7 @@ export function start(address?: Deno.Addr): NonNullable<typeof app> {
 
 function settingsOrExit(): Settings {
   try {
-    return readSettings([], Deno.env.toObject());
+    return readSettings([], settingsVariables());
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
     exitWith(EXIT.usage, error.message);

@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { z } from "zod";
 import { suggestion } from "../model/cli/closest.ts";
 import { PATHS } from "../model/path_names.ts";
+import { address, bytes, key, list, origin, whole } from "./setting_forms.ts";
 
 interface Option<Schema extends z.ZodType> {
   variable: string;
@@ -25,37 +26,6 @@ interface Option<Schema extends z.ZodType> {
   /** Given without a value it is "true". */
   flag?: true;
 }
-
-const UNITS: Record<string, number> = {
-  b: 1,
-  kb: 1e3,
-  mb: 1e6,
-  gb: 1e9,
-  kib: 2 ** 10,
-  mib: 2 ** 20,
-  gib: 2 ** 30,
-};
-
-const bytes = z.string()
-  .regex(/^\d+(\.\d+)? ?([KMG]i?)?B?$/i)
-  .transform((text) => {
-    const unit = text.replace(/^[\d.]+ ?/, "").toLowerCase();
-    return Math.floor(parseFloat(text) * UNITS[unit.endsWith("b") ? unit : `${unit}b`]!);
-  })
-  .pipe(z.int().min(1));
-
-function whole(min: number, max: number) {
-  return z.string().regex(/^\d{1,15}$/).transform(Number).pipe(z.int().min(min).max(max));
-}
-
-function list(item: z.ZodType<string, string>) {
-  return z.array(item).default([]);
-}
-
-/** As a browser writes it in `Origin`: without a path, and without the port that goes without saying. */
-const origin = z.string()
-  .regex(/^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@,A-Z]+$/)
-  .refine((text) => !/^https?:/.test(text) || URL.parse(text)?.origin === text);
 
 function option<Schema extends z.ZodType>(option: Option<Schema>): Option<Schema> {
   return option;
@@ -103,8 +73,7 @@ const OPTIONS = {
     help:
       "a key that clients must send as a bearer token; may be repeated (default: no key needed)",
     expected: "visible ASCII characters without a comma",
-    // What a header can carry, less the comma that separates keys in the variable.
-    schema: list(z.string().regex(/^[!-+\--~]+$/)),
+    schema: list(key),
     list: true,
     secret: true,
   }),
@@ -123,6 +92,22 @@ const OPTIONS = {
     expected: "a host name without a port",
     schema: list(z.string().regex(/^([\w.-]+|\[[\da-f:.]+\])$/i)),
     list: true,
+  }),
+  "engine": option({
+    variable: "ENGINE",
+    placeholder: "URL",
+    help: "a GPU sidecar that computes instead of this process; may be repeated (default: none)",
+    expected: "a server's address, such as http://10.0.0.7:8080",
+    schema: list(address),
+    list: true,
+  }),
+  "sidecar-key": option({
+    variable: "SIDECAR_KEY",
+    placeholder: "KEY",
+    help: "opens a sidecar to edges that have the same key (default: this is no sidecar)",
+    expected: "visible ASCII characters without a comma",
+    schema: key.optional(),
+    secret: true,
   }),
   "gpu-memory": option({
     variable: "GPU_MEMORY",
@@ -213,7 +198,35 @@ export function readSettings(
     }
     return [name, data];
   });
-  return Object.fromEntries(entries) as Settings;
+  const settings = Object.fromEntries(entries) as Settings;
+  if (settings.engine.length > 0) checkEdge(settings);
+  return settings;
+}
+
+/** Settings of a GPU, which a server that has sidecars does not use. */
+const GPU_SETTINGS = ["gpu-memory", "path", "max-binding"] as const;
+
+function checkEdge(settings: Settings): void {
+  if (settings["sidecar-key"] === undefined) {
+    throw new SettingsError("--engine needs the sidecars' key: --sidecar-key KEY.");
+  }
+  const name = GPU_SETTINGS.find((name) => settings[name] !== undefined);
+  if (name !== undefined) {
+    throw new SettingsError(`--${name} is for the sidecar: it means nothing beside --engine.`);
+  }
+}
+
+/**
+ * The environment's variables that are settings. Those that this process may not read count as
+ * absent, so that it needs no right to read them all.
+ */
+export function settingsVariables(): Record<string, string | undefined> {
+  const names = Object.values(OPTIONS).map(({ variable }) => variable);
+  return Object.fromEntries(
+    names.filter((variable) =>
+      Deno.permissions.querySync({ name: "env", variable }).state === "granted"
+    ).map((name) => [name, Deno.env.get(name)]),
+  );
 }
 
 function readVariable(text: string | undefined, list?: true): string[] | undefined {
