@@ -32,6 +32,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     API_KEYS: "one, two",
     CORS_ORIGINS: "https://app.example,http://localhost:3000",
     ALLOWED_HOSTS: "claire.example",
+    SIDECAR_KEY: "three",
     GPU_MEMORY: "2GiB",
     DECODE_PATH: "portable",
     ACTIVATIONS: "int8",
@@ -48,6 +49,8 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "api-key": ["one", "two"],
     "cors-origin": ["https://app.example", "http://localhost:3000"],
     "allowed-host": ["claire.example"],
+    "engine": [],
+    "sidecar-key": "three",
     "gpu-memory": 2147483648,
     "path": "portable",
     "activations": "int8",
@@ -70,6 +73,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "1048576",
     "--drain-seconds=0",
   );
+  flags.push("--sidecar-key", "three");
   flags.push("--api-key", "one", "--api-key=two", "--allowed-host", "claire.example");
   flags.push("--cors-origin", "https://app.example", "--cors-origin", "http://localhost:3000");
   assert.deepEqual(readSettings(flags, {}), values);
