@@ -14,9 +14,15 @@ import { readSettings, type Settings, SettingsError, settingsVariables } from ".
 
 let app: ReturnType<typeof createApp> | undefined;
 
+/** Seconds that the first requests wait for an edge to find its sidecars. */
+const FIND_SECONDS = 5;
+let found: Promise<unknown> = Promise.resolve();
+
 /** Answers a request, starting the engine if nobody has. */
 export async function fetch(request: Request): Promise<Response> {
-  return await start().fetch(request);
+  const app = start();
+  await found;
+  return await app.fetch(request);
 }
 
 /**
@@ -34,6 +40,8 @@ export function start(address?: Deno.Addr): NonNullable<typeof app> {
   const settings = settingsOrExit();
   const progress = reportProgress();
   const { engine, text } = startBackend(settings, progress.update);
+  // A host starts an edge with its first request: to refuse that as "loading" would be a pity.
+  if (settings.engine.length > 0) found = soon(engine.ready, FIND_SECONDS);
   const limits = { concurrentRequests: settings.queue };
   const access = accessOf(settings, hostname);
   const warning = hostname !== undefined && exposure(access, hostname);
@@ -50,6 +58,14 @@ export function start(address?: Deno.Addr): NonNullable<typeof app> {
     setTimeout(() => Deno.exit(EXIT.lost), FLUSH_SECONDS * 1000);
   });
   return app;
+}
+
+/** Waits for `promise`, whatever comes of it, but no longer than that. */
+async function soon(promise: Promise<unknown>, seconds: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const patience = new Promise((resolve) => timer = setTimeout(resolve, seconds * 1000));
+  await Promise.race([promise.catch(() => {}), patience]);
+  clearTimeout(timer);
 }
 
 function settingsOrExit(): Settings {

@@ -43,6 +43,13 @@ export function edgeOver(urls: string[]): ServerProcess {
   return new ServerProcess(args, { SIDECAR_KEY }, ["run", ...EDGE_RIGHTS]);
 }
 
+/** The same under `deno serve`, whose settings come from the environment. */
+export function hostedEdgeOver(urls: string[]): ServerProcess {
+  const env = { SIDECAR_KEY, ENGINE: urls.join(",") };
+  const listener = ["--host", "127.0.0.1", "--port", "0"];
+  return new ServerProcess([...listener, MAIN], env, ["serve", ...EDGE_RIGHTS]);
+}
+
 /** What a sidecar says of itself. */
 export async function infoOf(url: string): Promise<SidecarInfo> {
   const headers = { authorization: `Bearer ${SIDECAR_KEY}` };
