@@ -24,28 +24,27 @@ export class SidecarError extends Error {
   }
 }
 
-/** A sidecar that says nothing for so long is taken for dead: a few keep-alives were due by then. */
+/** A few keep-alives were due by then. */
 const SILENCE = 3 * KEEP_ALIVE;
-const INFO_TIMEOUT = 2000;
 
 export class SidecarClient {
   readonly #headers: Record<string, string>;
 
-  /** @param url without a slash at its end */
-  constructor(readonly url: string, key: string) {
+  /**
+   * @param url without a slash at its end
+   * @param silence milliseconds without a word after which it is taken for dead
+   */
+  constructor(readonly url: string, key: string, private readonly silence = SILENCE) {
     this.#headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
   }
 
   /** @throws {SidecarError} */
   async info(signal: AbortSignal): Promise<SidecarInfo> {
-    const timeout = AbortSignal.timeout(INFO_TIMEOUT);
     try {
-      const response = await this.#fetch(INFO_PATH, {
-        signal: AbortSignal.any([signal, timeout]),
-      });
+      const response = await this.#fetch(INFO_PATH, { signal });
       return await response.json();
     } catch (error) {
-      throw failure(timeout.aborted ? timeout.reason : error);
+      throw failure(error);
     }
   }
 
@@ -61,10 +60,10 @@ export class SidecarClient {
     // Only the time that is spent waiting for the sidecar counts, not what a slow reader takes.
     let waitingSince: number | undefined = performance.now();
     const watch = setInterval(() => {
-      if (waitingSince !== undefined && performance.now() - waitingSince > SILENCE) {
-        leave.abort(new SidecarError(`said nothing for ${SILENCE / 1000} s`));
+      if (waitingSince !== undefined && performance.now() - waitingSince > this.silence) {
+        leave.abort(new SidecarError(`said nothing for ${this.silence / 1000} s`));
       }
-    }, KEEP_ALIVE);
+    }, this.silence / 3);
     const lines: Line[] = [];
     const parser = createParser({ onEvent: ({ data }) => lines.push(JSON.parse(data)) });
     const decoder = new TextDecoder();

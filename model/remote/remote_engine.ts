@@ -45,7 +45,8 @@ class RemoteEngine implements Engine {
   #sidecars: Sidecar[] = [];
   #closing = new AbortController();
   #state: EngineState = "loading";
-  #streams = 0;
+  /** One a stream, to end it by. */
+  #streams = new Set<AbortController>();
   #idle: (() => void)[] = [];
 
   constructor(options: RemoteEngineOptions) {
@@ -83,12 +84,13 @@ class RemoteEngine implements Engine {
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent> {
     this.#admit();
     signal?.throwIfAborted();
-    const stop = AbortSignal.any([this.#closing.signal, ...signal ? [signal] : []]);
+    const end = new AbortController();
+    const stop = signal ? AbortSignal.any([signal, end.signal]) : end.signal;
     const key = affinityKey(request);
     const tried = new Set<Sidecar>();
     let refusal = new EngineError("unavailable", NOBODY);
     const said = { prompt: false, token: false };
-    this.#streams++;
+    this.#streams.add(end);
     try {
       for (;;) {
         const untried = this.#usable().filter((sidecar) => !tried.has(sidecar));
@@ -117,8 +119,8 @@ class RemoteEngine implements Engine {
         }
       }
     } finally {
-      this.#streams--;
-      if (this.#streams === 0) this.#idle.splice(0).forEach((resolve) => resolve());
+      this.#streams.delete(end);
+      if (this.#streams.size === 0) this.#idle.splice(0).forEach((resolve) => resolve());
     }
   }
 
@@ -152,14 +154,15 @@ class RemoteEngine implements Engine {
 
   async drain(): Promise<void> {
     if (this.#state === "ready" || this.#state === "loading") this.#state = "draining";
-    if (this.#streams > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    if (this.#streams.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   close(): Promise<void> {
     this.#state = "closed";
     const error = new EngineError("lost", "The engine is closed.");
     this.#ready.reject(error);
-    this.#closing.abort(error);
+    this.#closing.abort();
+    for (const stream of this.#streams) stream.abort(error);
     return Promise.resolve();
   }
 

@@ -15,6 +15,7 @@ export type Standing = "unknown" | "usable" | "loading" | "draining" | "down" | 
 const INTERVAL = 1000;
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 10_000;
+const PATIENCE = 2000;
 
 /** What only grows on a sidecar, but begins at 0 again when it does. */
 const COUNTED = [
@@ -104,13 +105,21 @@ export class Sidecar {
 
   async #check(signal: AbortSignal): Promise<void> {
     const ours = this.inFlight;
+    // Not AbortSignal.any: what it makes of a signal that lives on is never freed.
+    const check = new AbortController();
+    const stop = () => check.abort(new SidecarError(`says nothing for ${PATIENCE / 1000} s`));
+    signal.addEventListener("abort", stop);
+    const timer = setTimeout(stop, PATIENCE);
     try {
-      this.#take(await this.client.info(signal), ours);
+      this.#take(await this.client.info(check.signal), ours);
       this.#failures = 0;
     } catch (error) {
       if (signal.aborted) return;
       this.#failures++;
       this.#down(error as SidecarError);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", stop);
     }
   }
 
