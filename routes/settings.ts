@@ -4,28 +4,10 @@
  * Knows every setting's name, form and default, in one table that is also the help text. Knows
  * nothing of what the settings do.
  */
-import { parseArgs } from "node:util";
 import { z } from "zod";
-import { suggestion } from "../model/cli/closest.ts";
 import { PATHS } from "../model/path_names.ts";
+import { type Option, readFlags, SettingsError } from "./setting_flags.ts";
 import { address, bytes, key, list, origin, whole } from "./setting_forms.ts";
-
-interface Option<Schema extends z.ZodType> {
-  variable: string;
-  /** Stands for the value in the help text. */
-  placeholder: string;
-  help: string;
-  /** What the value must be, after "must be"; of a list, each value. */
-  expected: string;
-  /** Reads the text of a flag or variable, or its absence; of a list, all texts. */
-  schema: Schema;
-  /** The flag may be given several times, and the variable takes a list with commas. */
-  list?: true;
-  /** A value that no message may repeat. */
-  secret?: true;
-  /** Given without a value it is "true". */
-  flag?: true;
-}
 
 function option<Schema extends z.ZodType>(option: Option<Schema>): Option<Schema> {
   return option;
@@ -164,14 +146,11 @@ const OPTIONS = {
   }),
 };
 
+export { SettingsError };
+
 export type Settings = {
   [Name in keyof typeof OPTIONS]: z.output<(typeof OPTIONS)[Name]["schema"]>;
 };
-
-/** A flag or variable that cannot be used, in a sentence for whoever set it. */
-export class SettingsError extends Error {
-  override name = "SettingsError";
-}
 
 /**
  * @param args flags, as `--port 8080` or `--port=8080`
@@ -182,12 +161,14 @@ export function readSettings(
   args: string[],
   variables: Readonly<Record<string, string | undefined>>,
 ): Settings {
-  const flags = readFlags(args);
+  const flags = readFlags(args, OPTIONS);
+  const given = new Set<string>();
   const entries = Object.entries(OPTIONS).map(([name, option]) => {
     const { variable, expected, schema, list, secret } = option as Option<z.ZodType>;
     const flag = flags.get(name);
     const texts = flag ?? readVariable(variables[variable], list);
     const text = list ? texts : texts?.at(-1);
+    if (text !== undefined) given.add(name);
     const { success, data } = schema.safeParse(text);
     if (!success) {
       const source = flag === undefined ? variable : `--${name}`;
@@ -199,18 +180,18 @@ export function readSettings(
     return [name, data];
   });
   const settings = Object.fromEntries(entries) as Settings;
-  if (settings.engine.length > 0) checkEdge(settings);
+  if (settings.engine.length > 0) checkEdge(settings, given);
   return settings;
 }
 
 /** Settings of a GPU, which a server that has sidecars does not use. */
-const GPU_SETTINGS = ["gpu-memory", "path", "max-binding"] as const;
+const GPU_SETTINGS = ["gpu-memory", "path", "activations", "deterministic", "max-binding"];
 
-function checkEdge(settings: Settings): void {
+function checkEdge(settings: Settings, given: ReadonlySet<string>): void {
   if (settings["sidecar-key"] === undefined) {
     throw new SettingsError("--engine needs the sidecars' key: --sidecar-key KEY.");
   }
-  const name = GPU_SETTINGS.find((name) => settings[name] !== undefined);
+  const name = GPU_SETTINGS.find((name) => given.has(name));
   if (name !== undefined) {
     throw new SettingsError(`--${name} is for the sidecar: it means nothing beside --engine.`);
   }
@@ -237,41 +218,6 @@ function readVariable(text: string | undefined, list?: true): string[] | undefin
 /** Whether the flags ask for the help text, whatever else they say. */
 export function wantsHelp(args: string[]): boolean {
   return args.includes("--help") || args.includes("-h");
-}
-
-/** The values of each flag, in their order. */
-function readFlags(args: string[]): Map<string, string[]> {
-  const names = [...Object.keys(OPTIONS), "help"];
-  const flags = new Map<string, string[]>();
-  const options = Object.fromEntries(
-    Object.entries(OPTIONS).map(([name, option]) => [
-      name,
-      { type: "flag" in option ? "boolean" as const : "string" as const },
-    ]),
-  );
-  const { tokens } = parseArgs({ args, options, strict: false, tokens: true });
-  for (const token of tokens) {
-    if (token.kind === "positional") {
-      throw new SettingsError(
-        `"${token.value}" is no flag.${suggestion(token.value, names, "--")}`,
-      );
-    }
-    if (token.kind === "option-terminator") continue;
-    const { name, rawName } = token;
-    const value = token.value ?? (options[name]?.type === "boolean" ? "true" : undefined);
-    if (!Object.hasOwn(OPTIONS, name)) {
-      throw new SettingsError(`There is no flag ${rawName}.${suggestion(name, names, "--")}`);
-    }
-    if (value === undefined || value === "" || (!token.inlineValue && value.startsWith("--"))) {
-      throw new SettingsError(`--${name} needs a value: --${name} ${placeholder(name)}.`);
-    }
-    flags.set(name, [...flags.get(name) ?? [], value]);
-  }
-  return flags;
-}
-
-function placeholder(name: string): string {
-  return OPTIONS[name as keyof typeof OPTIONS].placeholder;
 }
 
 /** The flags and variables, a line each. */
