@@ -23,6 +23,7 @@ import { type RouteContext, streamResponse } from "./generation.ts";
 import { readJson } from "./json_body.ts";
 import { noteError, type RouteEnv } from "./request_log.ts";
 import type { Service } from "./service.ts";
+import { together } from "./together.ts";
 
 /** @param key what edges must send as a bearer token */
 export function sidecarRoutes(service: Service, key: string): Hono<RouteEnv> {
@@ -46,7 +47,7 @@ export function sidecarRoutes(service: Service, key: string): Hono<RouteEnv> {
     const request = parseBody(generateRequest, await readJson(c.req.raw, limits.bodyBytes));
     c.get("record").promptTokens = request.prompt.length;
     return streamResponse(c, { ...service, limits }, {
-      events: (signal) => lines(c, engine, request, signal),
+      events: (signal) => together(lines(c, engine, request, signal)),
       since: performance.now(),
     });
   });

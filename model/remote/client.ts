@@ -65,7 +65,7 @@ export class SidecarClient {
       }
     }, this.silence / 3);
     const lines: Line[] = [];
-    const parser = createParser({ onEvent: ({ data }) => lines.push(JSON.parse(data)) });
+    const parser = createParser({ onEvent: ({ data }) => lines.push(...JSON.parse(data)) });
     const decoder = new TextDecoder();
     try {
       const response = await this.#fetch(GENERATE_PATH, {

@@ -4,8 +4,9 @@
  * Both sides import this file, and its version is in the paths. Knows how events become short JSON
  * and back. Knows no connection and no server.
  *
- * An answer is server-sent events without names. The first line only says that the request came in,
- * so that its client can be seen to leave while it waits; an error is a line too, the last one.
+ * An answer is server-sent events without names, each a list of lines: what was there at the same
+ * time. The first line only says that the request came in, so that its client can be seen to leave
+ * while it waits; an error is a line too, the last one.
  */
 import { z } from "zod";
 import {

@@ -52,7 +52,7 @@ Deno.test("tokens come as short lines, the first of which says that the request 
   });
   const response = await app.request(GENERATE, withKey(jsonPost(REQUEST)));
   assert.equal(response.headers.get("content-type"), "text/event-stream");
-  assert.deepEqual(await readEvents(response), [
+  assert.deepEqual((await readEvents(response)).flat(), [
     { accepted: true },
     { token: [30, -0.5, -0.5] },
     { token: [31, -1, "-inf"] },
@@ -70,7 +70,7 @@ Deno.test("what the engine refuses is a line with its code, before and after the
       error: new EngineError("lost", "The GPU was lost."),
     });
     const response = await app.request(GENERATE, withKey(jsonPost(REQUEST)));
-    const events = await readEvents(response);
+    const events = (await readEvents(response)).flat();
     assert.equal(events.length, 2 + failAfter);
     assert.deepEqual(events.at(-1), { error: { code: "lost", message: "The GPU was lost." } });
     assert.equal(log[0]!.error, "generation");

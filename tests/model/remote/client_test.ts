@@ -27,7 +27,7 @@ Deno.test("a sidecar that falls silent is taken for dead; a slow reader is not",
 
 Deno.test("answers one after the other come over one connection", async () => {
   const remotes = new Set<string>();
-  const line = (event: object) => `data: ${JSON.stringify(event)}\n\n`;
+  const line = (event: object) => `data: ${JSON.stringify([event])}\n\n`;
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     (_request, { remoteAddr }) => {

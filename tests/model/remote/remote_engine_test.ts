@@ -103,7 +103,7 @@ Deno.test("an answer that ends without its last token is an error, not an answer
   await using a = new FakeSidecar();
   a.intercept = ({ method }) =>
     method === "POST"
-      ? new Response(`data: ${ACCEPTED}\n\ndata: {"token":[1,-1,-1]}\n\n`)
+      ? new Response(`data: [${ACCEPTED}]\n\ndata: [{"token":[1,-1,-1]}]\n\n`)
       : undefined;
   await withEdge([a], async ({ engine }) => {
     await engine.ready;

@@ -49,7 +49,7 @@ export class FakeSidecar implements AsyncDisposable {
   breakAfter(lines: string[]): void {
     this.intercept = ({ method }) => {
       if (method !== "POST") return undefined;
-      const chunks = lines.map((line) => new TextEncoder().encode(`data: ${line}\n\n`));
+      const chunks = lines.map((line) => new TextEncoder().encode(`data: [${line}]\n\n`));
       return new Response(
         new ReadableStream({
           async pull(controller) {
