@@ -185,7 +185,14 @@ export function readSettings(
 }
 
 /** Settings of a GPU, which a server that has sidecars does not use. */
-const GPU_SETTINGS = ["gpu-memory", "path", "activations", "deterministic", "max-binding"];
+const GPU_SETTINGS = [
+  "gpu-memory",
+  "parallel",
+  "path",
+  "activations",
+  "deterministic",
+  "max-binding",
+];
 
 function checkEdge(settings: Settings, given: ReadonlySet<string>): void {
   if (settings["sidecar-key"] === undefined) {

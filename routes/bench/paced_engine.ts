@@ -23,6 +23,9 @@ const INFO: EngineInfo = {
   actOrder: false,
   vocabSize: 2 ** 16,
   maxPositions: 1e6,
+  slots: 1,
+  kvTokens: 0,
+  kvBytes: 0,
   gpuMemoryBytes: 0,
   loadSeconds: 0,
 };
