@@ -138,6 +138,8 @@ class RemoteEngine implements Engine {
       blocksTotal: 0,
       prefixQueries: 0,
       prefixHits: 0,
+      guessesMade: 0,
+      guessesRight: 0,
       cancelledQueued: 0,
       cancelledPrefill: 0,
       cancelledDecode: 0,

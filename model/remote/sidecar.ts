@@ -23,6 +23,8 @@ const COUNTED = [
   "steps",
   "prefixQueries",
   "prefixHits",
+  "guessesMade",
+  "guessesRight",
   "cancelledQueued",
   "cancelledPrefill",
   "cancelledDecode",

@@ -69,6 +69,8 @@ export function pacedEngine(interval: number, id: number): Engine {
     blocksTotal: 0,
     prefixQueries: 0,
     prefixHits: 0,
+    guessesMade: 0,
+    guessesRight: 0,
     cancelledQueued: 0,
     cancelledPrefill: 0,
     cancelledDecode: 0,
