@@ -2,16 +2,26 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
+  EDGE_RIGHTS,
   edgeOver,
   eventually,
   fakeSidecar,
   freePort,
   infoOf,
+  MAIN,
   type Outcome,
   runningOn,
+  SIDECAR_KEY,
   stream,
 } from "./edge_rig.ts";
 import { jsonPost } from "./helpers.ts";
+import { ServerProcess } from "./server_process.ts";
+
+/** Waits until an edge has found a sidecar; its URL. */
+async function readyUrl(edge: ServerProcess): Promise<string> {
+  await edge.says(/is ready on/);
+  return await edge.url();
+}
 
 /** What the fixture's script says in so many tokens: the same on every sidecar. */
 function assertWhole(outcomes: Outcome[], tokens: number) {
@@ -154,4 +164,36 @@ Deno.test("with every sidecar down the answer is 503 and when to come again, in 
   const health = await fetch(`${url}/health`);
   assert.equal(health.status, 503);
   assert.equal((await health.json()).status, "unavailable");
+});
+
+Deno.test("an edge starts with network, its model's folder and its variables, and nothing else", async () => {
+  const kinds = EDGE_RIGHTS.map((right) => right.split("=")[0]);
+  assert.deepEqual(kinds, ["--no-prompt", "--allow-net", "--allow-read", "--allow-env"]);
+  await using sidecar = fakeSidecar(0);
+  const sidecarUrl = await sidecar.url();
+  await using edge = edgeOver([sidecarUrl]);
+  assert.equal((await stream(await readyUrl(edge), 5)).tokens, 5);
+
+  // What its flags say needs no variable.
+  const flags = ["--port", "0", "--engine", sidecarUrl, "--sidecar-key", SIDECAR_KEY];
+  const rights = EDGE_RIGHTS.filter((right) => !right.startsWith("--allow-env"));
+  await using told = new ServerProcess([MAIN, "serve", ...flags], {}, ["run", ...rights]);
+  assert.equal((await stream(await readyUrl(told), 5)).tokens, 5);
+
+  // It does read the folder, so the right is one that counts.
+  const blind = rights.filter((right) => !right.startsWith("--allow-read"));
+  await using unable = new ServerProcess([MAIN, "serve", ...flags], {}, ["run", ...blind]);
+  assert.equal(await unable.exit(), 1);
+  assert.match(unable.stderr, /no permission for this process to read it/);
+  assert.doesNotMatch(unable.stderr, /between-us|\n +at /);
+});
+
+Deno.test("an edge with another sidecar key ends, and says which sidecar refuses it", async () => {
+  await using sidecar = fakeSidecar(0);
+  const sidecarUrl = await sidecar.url();
+  const flags = ["--port", "0", "--engine", sidecarUrl, "--sidecar-key", "wr0ng"];
+  await using edge = new ServerProcess([MAIN, "serve", ...flags]);
+  assert.equal(await edge.exit(), 1);
+  assert.ok(edge.stderr.includes(`${sidecarUrl} has another sidecar key.`), edge.stderr);
+  assert.doesNotMatch(edge.stderr + edge.stdout, /wr0ng|between-us/);
 });
