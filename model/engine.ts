@@ -75,6 +75,8 @@ export interface GenerateRequest {
    * Default: one scope for all that name none.
    */
   cacheScope?: string;
+  /** Requests with the same one go to the same GPU server, if there are several. Default: none. */
+  affinity?: string;
 }
 
 /** A token and its natural-log probability. -Infinity where sampling removed it. */
@@ -143,7 +145,8 @@ export interface EngineInfo {
   loadSeconds: number;
 }
 
-export type EngineState = "loading" | "ready" | "draining" | "lost" | "closed";
+/** "unavailable": it cannot answer now, and may later: its GPU servers are away. */
+export type EngineState = "loading" | "ready" | "unavailable" | "draining" | "lost" | "closed";
 
 export interface EngineStats {
   state: EngineState;
@@ -177,7 +180,7 @@ export interface Engine {
    * Streams one answer. Leaving the loop early, or aborting `signal`, stops the work on the GPU
    * within a few steps, wherever the request is.
    *
-   * @throws {EngineError} busy, loading, draining, invalid, lost or failed; never a raw GPU message.
+   * @throws {EngineError} of any code; never a raw GPU message.
    */
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<TokenEvent>;
   stats(): EngineStats;
@@ -189,7 +192,14 @@ export interface Engine {
   readonly lost: Promise<string>;
 }
 
-export type EngineErrorCode = "busy" | "loading" | "draining" | "invalid" | "lost" | "failed";
+export type EngineErrorCode =
+  | "busy"
+  | "loading"
+  | "unavailable"
+  | "draining"
+  | "invalid"
+  | "lost"
+  | "failed";
 
 /** Why a request was refused or broke off; the message is fit for a client. */
 export class EngineError extends Error {

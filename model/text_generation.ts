@@ -29,6 +29,8 @@ export interface TextRequest {
   promptLogprobs: boolean;
   /** See `GenerateRequest`. */
   cacheScope?: string;
+  /** As the engine's. */
+  affinity?: string;
 }
 
 export interface TextLogprob extends TokenLogprob {
@@ -200,7 +202,7 @@ class Answer {
 
 function engineRequest(request: TextRequest): GenerateRequest {
   const { prompt, maxNewTokens, sampling, stopTokens, topTokens, promptLogprobs } = request;
-  const { cacheScope } = request;
+  const { cacheScope, affinity } = request;
   return {
     prompt,
     maxNewTokens,
@@ -209,6 +211,7 @@ function engineRequest(request: TextRequest): GenerateRequest {
     topTokens,
     promptLogprobs,
     ...(cacheScope !== undefined && { cacheScope }),
+    ...(affinity !== undefined && { affinity }),
   };
 }
 

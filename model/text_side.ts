@@ -1,9 +1,11 @@
 /**
  * The text side of a model: what turns text into ids and back, and the ids that end an answer.
  *
- * Knows which files of a checkpoint's folder it takes. Knows no weights and no HTTP.
+ * Knows which files of a checkpoint's folder it takes: the settings and the tokenizer. Needs no
+ * weights to be there. Knows no HTTP.
  */
-import { openCheckpoint } from "./checkpoint/checkpoint.ts";
+import { createHash } from "node:crypto";
+import { findTokenizer, readCheckpointSettings } from "./checkpoint/checkpoint.ts";
 import { CheckpointError } from "./checkpoint/error.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 
@@ -11,18 +13,24 @@ export interface TextSide {
   tokenizer: Tokenizer;
   /** Ids that end an answer: the model's end-of-text, if it names one. */
   stopTokens: readonly number[];
+  /** The same for the same tokenizer and configuration, whatever the weights: a hash in hex. */
+  fingerprint: string;
 }
 
 /** @throws {CheckpointError} naming the file that is missing or wrong */
 export async function loadTextSide(dir: string): Promise<TextSide> {
-  const checkpoint = await openCheckpoint(dir);
-  const { tokenizerPath, config: { eosTokenId } } = checkpoint;
-  checkpoint.close();
+  const { config } = await readCheckpointSettings(dir);
+  const tokenizerPath = await findTokenizer(dir);
   if (tokenizerPath === undefined) {
     throw new CheckpointError(
       `${dir} holds no tokenizer.json, which it takes to read a prompt (inspect works without).`,
     );
   }
   const tokenizer = await loadTokenizer(tokenizerPath);
-  return { tokenizer, stopTokens: eosTokenId === null ? [] : [eosTokenId] };
+  const fingerprint = createHash("sha256")
+    .update(JSON.stringify(config))
+    .update(await Deno.readFile(tokenizerPath))
+    .digest("hex");
+  const { eosTokenId } = config;
+  return { tokenizer, stopTokens: eosTokenId === null ? [] : [eosTokenId], fingerprint };
 }

@@ -37,6 +37,11 @@ export function accessOf(settings: Settings, hostname: string | undefined): Acce
   return { keys, origins, hosts: exposed || hosts.length > 0 ? hosts : undefined };
 }
 
+/** The key that opens the internal routes; an edge uses its key only towards its own sidecars. */
+export function sidecarKeyOf(settings: Settings): string | undefined {
+  return settings.engine.length > 0 ? undefined : settings["sidecar-key"];
+}
+
 /** For whoever starts a server that everybody on its network can use; else undefined. */
 export function exposure({ keys }: Access, hostname: string): string | undefined {
   if (keys.length > 0 || isLoopback(hostname)) return undefined;

@@ -24,15 +24,22 @@ import { openAiRoutes } from "./openai.ts";
 import { pageRoutes } from "./page.ts";
 import { noteError, requestLog, type RouteEnv } from "./request_log.ts";
 import { LIMITS, type Service } from "./service.ts";
+import { sidecarRoutes } from "./sidecar.ts";
 import { tgiRoutes } from "./tgi.ts";
 import { tokenizeRoutes } from "./tokenize.ts";
 
 export type AppOptions =
   & Pick<Service, "engine" | "text">
-  & { limits?: Partial<Service["limits"]>; access?: Partial<Access>; log?: Service["log"] };
+  & {
+    limits?: Partial<Service["limits"]>;
+    access?: Partial<Access>;
+    /** Opens the internal routes; without one there are none. */
+    sidecarKey?: string | undefined;
+    log?: Service["log"];
+  };
 
 export function createApp(options: AppOptions): Hono<RouteEnv> {
-  const { text, limits } = options;
+  const { text, limits, sidecarKey } = options;
   const metrics = observe(options.engine, options.log ?? (() => {}));
   const { engine, log } = metrics;
   const service: Service = { engine, text, limits: { ...LIMITS, ...limits }, log };
@@ -46,6 +53,8 @@ export function createApp(options: AppOptions): Hono<RouteEnv> {
   app.route("/", pageRoutes());
   app.route("/", healthRoutes(service));
   app.route("/", metricsRoutes(metrics));
+  // Its key is another one.
+  if (sidecarKey !== undefined) app.route("/", sidecarRoutes(service, sidecarKey));
   // What is registered from here on needs a key, if there are keys; so does what is no route.
   app.use(requireKey(access.keys));
   app.route("/", infoRoutes(service));

@@ -12,6 +12,7 @@ import { hubSettings } from "../model/hub/settings.ts";
 import { startLocalEngine } from "../model/local_engine.ts";
 import { loadTextSide, type TextSide } from "../model/text_side.ts";
 import { deferEngine } from "./deferred_engine.ts";
+import { startEdge } from "./edge.ts";
 import type { LoadProgress } from "./progress.ts";
 import type { Settings } from "./settings.ts";
 
@@ -26,6 +27,7 @@ export function startBackend(
   settings: Settings,
   onProgress: (progress: LoadProgress) => void,
 ): Backend {
+  if (settings.engine.length > 0) return startEdge(settings);
   const { model } = settings;
   // Before the engine is there, what is done of fetching the model.
   let fraction = 0;

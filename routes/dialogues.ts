@@ -24,7 +24,7 @@ import {
   type PromptAnswer,
   promptRequest,
 } from "./dialogue_schema.ts";
-import { readBody, type RouteContext, streamResponse } from "./generation.ts";
+import { affinityOf, readBody, type RouteContext, streamResponse } from "./generation.ts";
 import { readJson } from "./json_body.ts";
 import type { RouteEnv } from "./request_log.ts";
 import { type ReadyModel, scoped, type Service } from "./service.ts";
@@ -37,6 +37,7 @@ export function dialogueRoutes(service: Service): Hono<RouteEnv> {
   app.post("/v1/dialogues", async (c) => {
     const { model, json } = await readBody(c, service);
     const job = dialogueJob(parseBody(dialogueRequest, json), { model, limits });
+    Object.assign(job.request, affinityOf(c));
     c.get("record").promptTokens = job.request.prompt.length;
     const since = performance.now();
     if (!job.stream) return c.json(await answer(c, service, model, job));

@@ -54,6 +54,8 @@ export function toApiError(error: unknown): ApiError {
       return new ApiError(429, "overloaded", "Model is overloaded", { "retry-after": "1" });
     case "loading":
       return new ApiError(503, "loading", "The model is loading", { "retry-after": "1" });
+    case "unavailable":
+      return new ApiError(503, "unavailable", "No GPU server answers now", { "retry-after": "5" });
     case "draining":
       return new ApiError(503, "draining", "The server is shutting down", { "retry-after": "5" });
     case "invalid":

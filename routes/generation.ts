@@ -37,6 +37,15 @@ export async function readBody(c: RouteContext, service: Service): Promise<Body>
   return { model, json: await readJson(c.req.raw, service.limits.bodyBytes), arrived };
 }
 
+/**
+ * What a client asks to be kept together: requests of one session meet the same GPU server, which
+ * still has their prefix. To be spread into a request.
+ */
+export function affinityOf(c: RouteContext): { affinity?: string } {
+  const session = c.req.header("x-session-id");
+  return session ? { affinity: session } : {};
+}
+
 /** An answer that was read to its end. */
 export interface WholeAnswer {
   end: EndTextEvent;

@@ -4,19 +4,25 @@
  * Knows that the engine starts once, with the first request or earlier, and that settings can only
  * come from the environment here. Knows no port.
  */
-import { accessOf, exposure } from "./access.ts";
+import { accessOf, exposure, sidecarKeyOf } from "./access.ts";
 import { createApp } from "./app.ts";
 import { startBackend } from "./backend.ts";
 import { serverUrl } from "./banner.ts";
 import { reportProgress } from "./progress.ts";
 import { EXIT, FLUSH_SECONDS, printLogLine } from "./serve.ts";
-import { readSettings, type Settings, SettingsError } from "./settings.ts";
+import { readSettings, type Settings, SettingsError, settingsVariables } from "./settings.ts";
 
 let app: ReturnType<typeof createApp> | undefined;
 
+/** Seconds that the first requests wait for an edge to find its sidecars. */
+const FIND_SECONDS = 5;
+let found: Promise<unknown> = Promise.resolve();
+
 /** Answers a request, starting the engine if nobody has. */
 export async function fetch(request: Request): Promise<Response> {
-  return await start().fetch(request);
+  const app = start();
+  await found;
+  return await app.fetch(request);
 }
 
 /**
@@ -34,11 +40,14 @@ export function start(address?: Deno.Addr): NonNullable<typeof app> {
   const settings = settingsOrExit();
   const progress = reportProgress();
   const { engine, text } = startBackend(settings, progress.update);
+  // A host starts an edge with its first request: to refuse that as "loading" would be a pity.
+  if (settings.engine.length > 0) found = soon(engine.ready, FIND_SECONDS);
   const limits = { concurrentRequests: settings.queue };
   const access = accessOf(settings, hostname);
   const warning = hostname !== undefined && exposure(access, hostname);
   if (warning) console.error(warning);
-  app = createApp({ engine, text, limits, access, log: printLogLine });
+  const sidecarKey = sidecarKeyOf(settings);
+  app = createApp({ engine, text, limits, access, sidecarKey, log: printLogLine });
   Promise.all([engine.ready, text]).finally(progress.stop).then(
     ([info]) => console.error(`Clairon serves ${info.model} on ${info.adapter}.`),
     (error) => exitWith(EXIT.failed, error instanceof Error ? error.message : String(error)),
@@ -51,9 +60,17 @@ export function start(address?: Deno.Addr): NonNullable<typeof app> {
   return app;
 }
 
+/** Waits for `promise`, whatever comes of it, but no longer than that. */
+async function soon(promise: Promise<unknown>, seconds: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const patience = new Promise((resolve) => timer = setTimeout(resolve, seconds * 1000));
+  await Promise.race([promise.catch(() => {}), patience]);
+  clearTimeout(timer);
+}
+
 function settingsOrExit(): Settings {
   try {
-    return readSettings([], Deno.env.toObject());
+    return readSettings([], settingsVariables());
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
     exitWith(EXIT.usage, error.message);

@@ -5,7 +5,7 @@
  * `kobold_answer.ts`.
  */
 import { Hono } from "hono";
-import { readBody, type RouteContext, streamResponse } from "./generation.ts";
+import { affinityOf, readBody, type RouteContext, streamResponse } from "./generation.ts";
 import { readOptionalJson } from "./json_body.ts";
 import { type KoboldCall, streamedAnswer, wholeAnswers } from "./kobold_answer.ts";
 import { koboldJob } from "./kobold_job.ts";
@@ -22,7 +22,7 @@ export function koboldRoutes(service: Service): Hono<RouteEnv> {
   async function readCall(c: RouteContext): Promise<{ call: KoboldCall; n: number }> {
     const { model, json } = await readBody(c, service);
     const body = parseKobold(koboldGenerate, json);
-    const request = koboldJob(body, model, limits);
+    const request = { ...koboldJob(body, model, limits), ...affinityOf(c) };
     const record = c.get("record");
     record.promptTokens = request.prompt.length;
     const key = body.genkey ?? "";

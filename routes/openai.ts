@@ -7,7 +7,13 @@
 import { Hono } from "hono";
 import type { z } from "zod";
 import type { TokenTextEvent } from "../model/text_generation.ts";
-import { type Body, readBody, type RouteContext, streamResponse } from "./generation.ts";
+import {
+  affinityOf,
+  type Body,
+  readBody,
+  type RouteContext,
+  streamResponse,
+} from "./generation.ts";
 import { answerParts, type ChoiceRequest } from "./openai_answer.ts";
 import { chatJob } from "./openai_chat.ts";
 import { completionJob } from "./openai_completion.ts";
@@ -87,6 +93,7 @@ async function answer<Schema extends z.ZodType>(
   const { data, error } = api.schema.safeParse(json);
   if (error) throw openAiIssue(error, json);
   const job = api.job(data as z.output<Schema>, { model, limits: service.limits });
+  for (const { request } of job.prompts) Object.assign(request, affinityOf(c));
   const work: Work = {
     c,
     service,

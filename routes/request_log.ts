@@ -40,6 +40,8 @@ export interface RequestRecord {
   generationMs?: number;
   error?: string;
   fault?: string;
+  /** Set where a line a second would say nothing: there is none if all went well. */
+  quiet?: true;
   /** Set on a stream: resolves once its last byte is handed over or its client is gone. */
   streamed?: Promise<void>;
 }
@@ -75,6 +77,7 @@ export function requestLog(log: Log) {
         ...(fault && { fault }),
       });
     };
+    if (record.quiet && record.error === undefined) return;
     if (record.streamed) record.streamed.then(write);
     else write();
   });

@@ -6,13 +6,20 @@
  * each.
  */
 import type { Engine, EngineInfo } from "../model/engine.ts";
-import { accessOf, exposure } from "./access.ts";
+import { accessOf, exposure, sidecarKeyOf } from "./access.ts";
 import { createApp } from "./app.ts";
 import type { Backend } from "./backend.ts";
 import { banner, serverUrl } from "./banner.ts";
 import { type LoadProgress, reportProgress } from "./progress.ts";
 import type { RequestLogLine } from "./request_log.ts";
-import { readSettings, type Settings, SettingsError, settingsHelp, wantsHelp } from "./settings.ts";
+import {
+  readSettings,
+  type Settings,
+  SettingsError,
+  settingsHelp,
+  settingsVariables,
+  wantsHelp,
+} from "./settings.ts";
 
 export const help = `Serve a model over HTTP.
 
@@ -42,7 +49,7 @@ export async function run(args: string[]): Promise<number> {
   }
   let settings: Settings;
   try {
-    settings = readSettings(args, Deno.env.toObject());
+    settings = readSettings(args, settingsVariables());
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
     console.error(`${error.message} Try --help.`);
@@ -78,6 +85,7 @@ export async function serve(
     text,
     limits: { concurrentRequests: settings.queue },
     access,
+    sidecarKey: sidecarKeyOf(settings),
     log: printLogLine,
   });
   const url = serverUrl(hostname, server.addr.port);

@@ -66,6 +66,7 @@ export function scoped(request: TextRequest, { cacheScope }: ReadyModel): TextRe
 export async function readyModel({ engine, text }: Service): Promise<ReadyModel> {
   const { state, progress } = engine.stats();
   if (state === "loading") throw loadingError(progress);
+  if (state === "unavailable") throw new EngineError("unavailable", "No sidecar answers.");
   if (state === "draining") throw new EngineError("draining", "The engine takes no new request.");
   if (state !== "ready") throw new EngineError("lost", "The engine has stopped.");
   return { ...await text, info: await engine.ready };

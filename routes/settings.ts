@@ -4,58 +4,10 @@
  * Knows every setting's name, form and default, in one table that is also the help text. Knows
  * nothing of what the settings do.
  */
-import { parseArgs } from "node:util";
 import { z } from "zod";
-import { suggestion } from "../model/cli/closest.ts";
 import { PATHS } from "../model/path_names.ts";
-
-interface Option<Schema extends z.ZodType> {
-  variable: string;
-  /** Stands for the value in the help text. */
-  placeholder: string;
-  help: string;
-  /** What the value must be, after "must be"; of a list, each value. */
-  expected: string;
-  /** Reads the text of a flag or variable, or its absence; of a list, all texts. */
-  schema: Schema;
-  /** The flag may be given several times, and the variable takes a list with commas. */
-  list?: true;
-  /** A value that no message may repeat. */
-  secret?: true;
-  /** Given without a value it is "true". */
-  flag?: true;
-}
-
-const UNITS: Record<string, number> = {
-  b: 1,
-  kb: 1e3,
-  mb: 1e6,
-  gb: 1e9,
-  kib: 2 ** 10,
-  mib: 2 ** 20,
-  gib: 2 ** 30,
-};
-
-const bytes = z.string()
-  .regex(/^\d+(\.\d+)? ?([KMG]i?)?B?$/i)
-  .transform((text) => {
-    const unit = text.replace(/^[\d.]+ ?/, "").toLowerCase();
-    return Math.floor(parseFloat(text) * UNITS[unit.endsWith("b") ? unit : `${unit}b`]!);
-  })
-  .pipe(z.int().min(1));
-
-function whole(min: number, max: number) {
-  return z.string().regex(/^\d{1,15}$/).transform(Number).pipe(z.int().min(min).max(max));
-}
-
-function list(item: z.ZodType<string, string>) {
-  return z.array(item).default([]);
-}
-
-/** As a browser writes it in `Origin`: without a path, and without the port that goes without saying. */
-const origin = z.string()
-  .regex(/^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@,A-Z]+$/)
-  .refine((text) => !/^https?:/.test(text) || URL.parse(text)?.origin === text);
+import { type Option, readFlags, SettingsError } from "./setting_flags.ts";
+import { address, bytes, key, list, origin, whole } from "./setting_forms.ts";
 
 function option<Schema extends z.ZodType>(option: Option<Schema>): Option<Schema> {
   return option;
@@ -103,8 +55,7 @@ const OPTIONS = {
     help:
       "a key that clients must send as a bearer token; may be repeated (default: no key needed)",
     expected: "visible ASCII characters without a comma",
-    // What a header can carry, less the comma that separates keys in the variable.
-    schema: list(z.string().regex(/^[!-+\--~]+$/)),
+    schema: list(key),
     list: true,
     secret: true,
   }),
@@ -123,6 +74,22 @@ const OPTIONS = {
     expected: "a host name without a port",
     schema: list(z.string().regex(/^([\w.-]+|\[[\da-f:.]+\])$/i)),
     list: true,
+  }),
+  "engine": option({
+    variable: "ENGINE",
+    placeholder: "URL",
+    help: "a GPU sidecar that computes instead of this process; may be repeated (default: none)",
+    expected: "a server's address, such as http://10.0.0.7:8080",
+    schema: list(address),
+    list: true,
+  }),
+  "sidecar-key": option({
+    variable: "SIDECAR_KEY",
+    placeholder: "KEY",
+    help: "opens a sidecar to edges that have the same key (default: this is no sidecar)",
+    expected: "visible ASCII characters without a comma",
+    schema: key.optional(),
+    secret: true,
   }),
   "gpu-memory": option({
     variable: "GPU_MEMORY",
@@ -179,14 +146,11 @@ const OPTIONS = {
   }),
 };
 
+export { SettingsError };
+
 export type Settings = {
   [Name in keyof typeof OPTIONS]: z.output<(typeof OPTIONS)[Name]["schema"]>;
 };
-
-/** A flag or variable that cannot be used, in a sentence for whoever set it. */
-export class SettingsError extends Error {
-  override name = "SettingsError";
-}
 
 /**
  * @param args flags, as `--port 8080` or `--port=8080`
@@ -197,12 +161,14 @@ export function readSettings(
   args: string[],
   variables: Readonly<Record<string, string | undefined>>,
 ): Settings {
-  const flags = readFlags(args);
+  const flags = readFlags(args, OPTIONS);
+  const given = new Set<string>();
   const entries = Object.entries(OPTIONS).map(([name, option]) => {
     const { variable, expected, schema, list, secret } = option as Option<z.ZodType>;
     const flag = flags.get(name);
     const texts = flag ?? readVariable(variables[variable], list);
     const text = list ? texts : texts?.at(-1);
+    if (text !== undefined) given.add(name);
     const { success, data } = schema.safeParse(text);
     if (!success) {
       const source = flag === undefined ? variable : `--${name}`;
@@ -213,7 +179,42 @@ export function readSettings(
     }
     return [name, data];
   });
-  return Object.fromEntries(entries) as Settings;
+  const settings = Object.fromEntries(entries) as Settings;
+  if (settings.engine.length > 0) checkEdge(settings, given);
+  return settings;
+}
+
+/** Settings of a GPU, which a server that has sidecars does not use. */
+const GPU_SETTINGS = [
+  "gpu-memory",
+  "parallel",
+  "path",
+  "activations",
+  "deterministic",
+  "max-binding",
+];
+
+function checkEdge(settings: Settings, given: ReadonlySet<string>): void {
+  if (settings["sidecar-key"] === undefined) {
+    throw new SettingsError("--engine needs the sidecars' key: --sidecar-key KEY.");
+  }
+  const name = GPU_SETTINGS.find((name) => given.has(name));
+  if (name !== undefined) {
+    throw new SettingsError(`--${name} is for the sidecar: it means nothing beside --engine.`);
+  }
+}
+
+/**
+ * The environment's variables that are settings. Those that this process may not read count as
+ * absent, so that it needs no right to read them all.
+ */
+export function settingsVariables(): Record<string, string | undefined> {
+  const names = Object.values(OPTIONS).map(({ variable }) => variable);
+  return Object.fromEntries(
+    names.filter((variable) =>
+      Deno.permissions.querySync({ name: "env", variable }).state === "granted"
+    ).map((name) => [name, Deno.env.get(name)]),
+  );
 }
 
 function readVariable(text: string | undefined, list?: true): string[] | undefined {
@@ -224,41 +225,6 @@ function readVariable(text: string | undefined, list?: true): string[] | undefin
 /** Whether the flags ask for the help text, whatever else they say. */
 export function wantsHelp(args: string[]): boolean {
   return args.includes("--help") || args.includes("-h");
-}
-
-/** The values of each flag, in their order. */
-function readFlags(args: string[]): Map<string, string[]> {
-  const names = [...Object.keys(OPTIONS), "help"];
-  const flags = new Map<string, string[]>();
-  const options = Object.fromEntries(
-    Object.entries(OPTIONS).map(([name, option]) => [
-      name,
-      { type: "flag" in option ? "boolean" as const : "string" as const },
-    ]),
-  );
-  const { tokens } = parseArgs({ args, options, strict: false, tokens: true });
-  for (const token of tokens) {
-    if (token.kind === "positional") {
-      throw new SettingsError(
-        `"${token.value}" is no flag.${suggestion(token.value, names, "--")}`,
-      );
-    }
-    if (token.kind === "option-terminator") continue;
-    const { name, rawName } = token;
-    const value = token.value ?? (options[name]?.type === "boolean" ? "true" : undefined);
-    if (!Object.hasOwn(OPTIONS, name)) {
-      throw new SettingsError(`There is no flag ${rawName}.${suggestion(name, names, "--")}`);
-    }
-    if (value === undefined || value === "" || (!token.inlineValue && value.startsWith("--"))) {
-      throw new SettingsError(`--${name} needs a value: --${name} ${placeholder(name)}.`);
-    }
-    flags.set(name, [...flags.get(name) ?? [], value]);
-  }
-  return flags;
-}
-
-function placeholder(name: string): string {
-  return OPTIONS[name as keyof typeof OPTIONS].placeholder;
 }
 
 /** The flags and variables, a line each. */

@@ -13,6 +13,7 @@ import {
   type TokenTextEvent,
 } from "../model/text_generation.ts";
 import {
+  affinityOf,
   type Body,
   readBody,
   type RouteContext,
@@ -80,6 +81,7 @@ function readCall(
   const stream = defaults.stream ?? request.stream ?? false;
   const { fullText } = defaults;
   const job = validate(request, { model, limits, stream, fullText });
+  Object.assign(job.request, affinityOf(c));
   c.get("record").promptTokens = job.request.prompt.length;
   return { job, model, stream, arrived, validated: performance.now() };
 }

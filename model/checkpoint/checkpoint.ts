@@ -51,7 +51,7 @@ const COPY_UNIT = 4;
  */
 export async function openCheckpoint(dir: string): Promise<Checkpoint> {
   const { config, quantization, baseNames } = await readCheckpointSettings(dir);
-  const tokenizerPath = await findTokenizer(join(dir, "tokenizer.json"));
+  const tokenizerPath = await findTokenizer(dir);
   const weights = await openWeights(dir, baseNames);
   return new OpenCheckpoint(dir, config, quantization, weights, tokenizerPath);
 }
@@ -173,7 +173,9 @@ function weightBaseNames(places: Settings[], { bits, groupSize }: Quantization):
   return ["model", ...named, `gptq_model-${bits}bit-${groupSize === 0 ? -1 : groupSize}g`];
 }
 
-async function findTokenizer(path: string): Promise<string | undefined> {
+/** Where the folder's tokenizer.json is, if it has one. @throws {CheckpointError} if it is unreadable */
+export async function findTokenizer(dir: string): Promise<string | undefined> {
+  const path = join(dir, "tokenizer.json");
   const file = await openFile(path);
   file?.close();
   return file === undefined ? undefined : path;

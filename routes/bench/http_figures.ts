@@ -28,7 +28,7 @@ export async function httpFigures(
 ): Promise<HttpFigures> {
   onProgress("streams over HTTP");
   // Without tokens that end an answer every stream has its full length.
-  const text = Promise.resolve({ tokenizer: prompts.tokenizer, stopTokens: [] });
+  const text = Promise.resolve({ tokenizer: prompts.tokenizer, stopTokens: [], fingerprint: "" });
   const app = createApp({ engine, text });
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },

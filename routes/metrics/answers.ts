@@ -8,13 +8,14 @@
 import { Counter, exponentialBuckets, Histogram, type Registry } from "prom-client";
 import type { EngineErrorCode, GenerateRequest, TokenEvent } from "../../model/engine.ts";
 
-/** TGI's words for why an answer failed, and two of ours where it has none. */
+/** TGI's words for why an answer failed, and three of ours where it has none. */
 export type Failure =
   | "validation"
   | "overloaded"
   | "generation"
   | "dropped"
   | "loading"
+  | "unavailable"
   | "draining";
 
 const FAILURES: Record<EngineErrorCode, Failure> = {
@@ -23,6 +24,7 @@ const FAILURES: Record<EngineErrorCode, Failure> = {
   failed: "generation",
   lost: "generation",
   loading: "loading",
+  unavailable: "unavailable",
   draining: "draining",
 };
 

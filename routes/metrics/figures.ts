@@ -7,7 +7,7 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { Engine, EngineInfo, EngineState, EngineStats } from "../../model/engine.ts";
 
-const STATES: EngineState[] = ["loading", "ready", "draining", "lost", "closed"];
+const STATES: EngineState[] = ["loading", "ready", "unavailable", "draining", "lost", "closed"];
 
 interface Figure {
   name: string;

@@ -29,7 +29,7 @@ export class RequestMetrics {
       labelNames: ["reason"],
       registers,
     });
-    for (const reason of ["overloaded", "validation", "loading", "draining"]) {
+    for (const reason of ["overloaded", "validation", "loading", "unavailable", "draining"]) {
       this.#refused.inc({ reason }, 0);
     }
   }

@@ -48,7 +48,7 @@ export function testApp(
 ): TestApp {
   const engine = new FakeEngine({ script: ids("Bonjour !\n"), ...engineOptions });
   const log: RequestLogLine[] = [];
-  const text = Promise.resolve({ tokenizer, stopTokens: [END_OF_TEXT] });
+  const text = Promise.resolve({ tokenizer, stopTokens: [END_OF_TEXT], fingerprint: "" });
   const app = createApp({ engine, text, limits, access, log: (line) => log.push(line) });
   return {
     engine,

@@ -27,6 +27,9 @@ obey();
 
 const code = await serve(readSettings(Deno.args, {}), (_settings, onProgress) => {
   onProgress({ stage: "weights", done: 1, total: 2 });
-  return { engine, text: Promise.resolve({ tokenizer, stopTokens: [END_OF_TEXT] }) };
+  return {
+    engine,
+    text: Promise.resolve({ tokenizer, stopTokens: [END_OF_TEXT], fingerprint: "" }),
+  };
 });
 Deno.exit(code);

@@ -14,10 +14,13 @@ export class ServerProcess implements AsyncDisposable {
   #ended = false;
   #heard = () => {};
 
-  /** @param args what `deno run -A` gets */
-  constructor(args: string[], env: Record<string, string> = {}) {
+  /**
+   * @param args what `deno` gets after its rights
+   * @param rights the command and what it may do
+   */
+  constructor(args: string[], env: Record<string, string> = {}, rights = ["run", "-A"]) {
     this.#process = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", ...args],
+      args: [...rights, ...args],
       env: { NO_COLOR: "1", ...env },
       stdin: "piped",
       stdout: "piped",

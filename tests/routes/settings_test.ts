@@ -12,6 +12,8 @@ const DEFAULTS = {
   "api-key": [],
   "cors-origin": [],
   "allowed-host": [],
+  "engine": [],
+  "sidecar-key": undefined,
   "gpu-memory": undefined,
   "path": undefined,
   "activations": "int16",
@@ -32,6 +34,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     API_KEYS: "one, two",
     CORS_ORIGINS: "https://app.example,http://localhost:3000",
     ALLOWED_HOSTS: "claire.example",
+    SIDECAR_KEY: "three",
     GPU_MEMORY: "2GiB",
     DECODE_PATH: "portable",
     ACTIVATIONS: "int8",
@@ -49,6 +52,8 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "api-key": ["one", "two"],
     "cors-origin": ["https://app.example", "http://localhost:3000"],
     "allowed-host": ["claire.example"],
+    "engine": [],
+    "sidecar-key": "three",
     "gpu-memory": 2147483648,
     "path": "portable",
     "activations": "int8",
@@ -71,6 +76,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "1048576",
     "--drain-seconds=0",
   );
+  flags.push("--sidecar-key", "three");
   flags.push("--api-key", "one", "--api-key=two", "--allowed-host", "claire.example");
   flags.push("--cors-origin", "https://app.example", "--cors-origin", "http://localhost:3000");
   assert.deepEqual(readSettings(flags, {}), values);
@@ -175,4 +181,26 @@ Deno.test("closest() finds slips of the finger, and nothing in a different word"
   };
   for (const [slip, word] of Object.entries(slips)) assert.equal(closest(slip, words), word);
   for (const other of ["", "x", "deploy", "run"]) assert.equal(closest(other, words), undefined);
+});
+
+Deno.test("an edge has sidecars and their key, and no setting of a GPU", () => {
+  const flags = ["--engine", "http://a:8080/", "--engine=https://b.example/gpu", "--sidecar-key=k"];
+  const settings = readSettings(flags, {});
+  assert.deepEqual(settings.engine, ["http://a:8080", "https://b.example/gpu"]);
+  assert.equal(settings["sidecar-key"], "k");
+  const variables = { ENGINE: "http://a:1, http://b:2", SIDECAR_KEY: "k" };
+  assert.deepEqual(readSettings([], variables).engine, ["http://a:1", "http://b:2"]);
+  const wrong: [string[], RegExp][] = [
+    [["--engine", "http://a:1"], /^--engine needs the sidecars' key: --sidecar-key KEY\.$/],
+    [[...flags, "--path", "portable"], /^--path is for the sidecar/],
+    [[...flags, "--gpu-memory", "2GiB"], /^--gpu-memory is for the sidecar/],
+    [["--engine", "a:8080"], /^--engine must be a server's address, .* found "a:8080"\.$/],
+    [["--engine", "ftp://a"], /^--engine must be/],
+    [["--engine", "http://user:word@a"], /^--engine must be/],
+    [["--sidecar-key", "sec ret"], /^--sidecar-key must be .* found something else\.$/],
+  ];
+  for (const [args, message] of wrong) {
+    assert.throws(() => readSettings(args, {}), { name: "SettingsError", message }, args.join(" "));
+  }
+  assert.match(settingsHelp(), /--engine URL +ENGINE .*\n +--sidecar-key KEY +SIDECAR_KEY /);
 });
