@@ -19,6 +19,8 @@ export interface Tile {
 
 /** Rows up to which `fewRows` is the faster cut. */
 export const FEW_ROWS = 8;
+/** And those up to which `SOME_ROWS` is. */
+export const MOST_SOME_ROWS = 64;
 
 /** Few outputs need many lanes to fill a GPU. */
 export function fewRows({ inFeatures, epilogue }: MatrixShape): Tile {
@@ -27,4 +29,7 @@ export function fewRows({ inFeatures, epilogue }: MatrixShape): Tile {
   return { rows: 8, outputs: 4, lanes: 48, threads: 96 };
 }
 
-export const MANY_ROWS: Tile = { rows: 8, outputs: 4, lanes: 16, threads: 128 };
+/** Half-empty tiles would cost as much as full ones. */
+export const SOME_ROWS: Tile = { rows: 8, outputs: 4, lanes: 16, threads: 128 };
+
+export const MANY_ROWS: Tile = { rows: 16, outputs: 4, lanes: 16, threads: 128 };

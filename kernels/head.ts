@@ -6,7 +6,6 @@
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
 import code from "./head.wgsl" with { type: "text" };
-import rowsCode from "./head_rows.wgsl" with { type: "text" };
 
 const source = defineKernel({
   name: "head",
@@ -23,27 +22,5 @@ export function head(gpu: Gpu, shape: { hidden: number; vocab: number }) {
     source,
     { HIDDEN: shape.hidden, VOCAB: shape.vocab },
     (entries: number, rows: number) => [Math.ceil(entries / OUTPUTS_PER_WORKGROUP), rows],
-  );
-}
-
-const rowsSource = defineKernel({
-  name: "head_rows",
-  code: rowsCode,
-  bindings: {
-    x: "read",
-    table: "read",
-    logits: "read_write",
-    slice: "uniform",
-    rows: "uniform",
-  },
-});
-
-/** The same for many rows, which share one read of the table. */
-export function headRows(gpu: Gpu, shape: { hidden: number; vocab: number }) {
-  return compileKernel(
-    gpu,
-    rowsSource,
-    { HIDDEN: shape.hidden, VOCAB: shape.vocab },
-    (entries: number, rows: number) => [Math.ceil(rows / 8), Math.ceil(entries / 32)],
   );
 }

@@ -9,7 +9,7 @@ import type { NumberBytes } from "../kernels/activation.ts";
 import { gptqGemm } from "../kernels/gptq_gemm.ts";
 import { gptqGemv } from "../kernels/gptq_gemv.ts";
 import type { MatrixShape } from "../kernels/gptq_shape.ts";
-import { FEW_ROWS, fewRows, MANY_ROWS } from "../kernels/gptq_tiles.ts";
+import { FEW_ROWS, fewRows, MANY_ROWS, MOST_SOME_ROWS, SOME_ROWS } from "../kernels/gptq_tiles.ts";
 import type { LinearWeights } from "./linear.ts";
 import type { State } from "./state.ts";
 
@@ -46,6 +46,7 @@ export function multiplier(
     const shape = { ...linear, epilogue, numberBytes };
     const gemv = await gptqGemv(gpu, shape);
     const few = await gptqGemm(gpu, shape, fewRows(shape));
+    const some = await gptqGemm(gpu, shape, SOME_ROWS);
     const many = await gptqGemm(gpu, shape, MANY_ROWS);
     const { groups, bias } = linear;
     const [early1 = groups, early2 = groups]: readonly Binding[] = alsoRead;
@@ -55,14 +56,19 @@ export function multiplier(
         count,
         gemv: gemv.bind(buffers),
         few: few.bind({ ...buffers, rows: rowCount }),
+        some: some.bind({ ...buffers, rows: rowCount }),
         many: many.bind({ ...buffers, rows: rowCount }),
       };
     });
     return (pass, rows) => {
-      for (const { count, gemv, few, many } of slices) {
-        const kernel = deterministic || rows > FEW_ROWS ? many : rows > MOST_GEMV_ROWS ? few : gemv;
-        kernel.dispatch(pass, count, rows);
-      }
+      for (const slice of slices) slice[kernelFor(rows)].dispatch(pass, slice.count, rows);
     };
+
+    function kernelFor(rows: number) {
+      if (deterministic) return "some";
+      if (rows <= MOST_GEMV_ROWS) return "gemv";
+      if (rows <= FEW_ROWS) return "few";
+      return rows <= MOST_SOME_ROWS ? "some" : "many";
+    }
   };
 }

@@ -69,8 +69,9 @@ Deno.test("every command has help, and every flag of it is a variable", async ()
     const { code, stdout, stderr } = await run(name, "--help");
     assert.deepEqual([code, stderr], [0, ""], name);
     assert.match(stdout, new RegExp(`^Usage: deno task ${name} `, "m"));
-    const flags = stdout.match(/^ {2}--[a-z].*$/gm)!;
-    assert.match(flags.pop()!, /^ {2}--help +this text$/);
+    const lines = stdout.match(/^ {2}--[a-z].*$/gm)!;
+    const flags = lines.filter((line) => !/^ {2}--help +this text$/.test(line));
+    assert.ok(flags.length < lines.length, name);
     assert.ok(flags.length > 0, name);
     for (const line of flags) {
       assert.match(line, /^ {2}--[a-z-]+( [A-Z]+)? +[A-Z][A-Z_]+ +\S/, name);
