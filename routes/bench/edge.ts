@@ -83,11 +83,13 @@ async function stream(url: string, tokens: number): Promise<number> {
   const start = performance.now();
   const response = await fetch(`${url}/generate_stream`, { method: "POST", headers, body });
   let first = 0;
-  let seen = 0;
-  for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
+  let text = "";
+  for await (const part of response.body!.pipeThrough(new TextDecoderStream())) {
     first ||= performance.now() - start;
-    seen += text.split("data:").length - 1;
+    text += part;
   }
+  // Counted at the end: a part may end anywhere, within "data:" too.
+  const seen = text.split("data:").length - 1;
   if (seen !== tokens) throw new Error(`An answer had ${seen} events instead of ${tokens}.`);
   return first;
 }

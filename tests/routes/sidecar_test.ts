@@ -10,6 +10,7 @@ import {
   FOREVER,
   jsonPost,
   readEvents,
+  testApp,
   tokenizer,
   until,
   withServer,
@@ -165,4 +166,25 @@ Deno.test("an edge that leaves while its long request waits ends that", async ()
     await until(() => engine.cancellations === 1 && log.length === 1);
     assert.equal(log[0]!.error, "cancelled");
   });
+});
+
+Deno.test("x-session-id reaches the engine from every API, and nothing does without it", async () => {
+  const cases = {
+    "/generate": { inputs: "x" },
+    "/generate_stream": { inputs: "x" },
+    "/v1/completions": { prompt: "x" },
+    "/v1/chat/completions": { messages: [{ role: "user", content: "x" }] },
+    "/v1/dialogues": { turns: [{ text: "x" }] },
+    "/api/v1/generate": { prompt: "x", max_length: 5 },
+    "/api/extra/generate/stream": { prompt: "x", max_length: 5 },
+  };
+  for (const [path, body] of Object.entries(cases)) {
+    const { app, engine, post } = testApp();
+    const init = jsonPost(body);
+    const headers = { ...init.headers, "x-session-id": "s1" };
+    await (await app.request(path, { ...init, headers })).text();
+    await (await post(path, body)).text();
+    const affinities = engine.requests.map(({ request }) => request.affinity);
+    assert.deepEqual(affinities, ["s1", undefined], path);
+  }
 });
