@@ -2,8 +2,9 @@
  * A server with a fake engine, to stand behind a proxy. Arguments: its name, which is its model's,
  * and the milliseconds of silence before a comment.
  *
- * Each token waits for an order on standard input: "token" lets one go, "flow" all of them. So a
- * test knows which events cannot have been sent yet. "drain" refuses new requests, as SIGTERM does.
+ * Each token waits for an order on standard input: "token" lets one go, "flow" all of them, "new" all
+ * those of later requests. So a test knows which events cannot have been sent yet. "drain" refuses
+ * new requests, as SIGTERM does. Says on standard error when the engine sees that a client left.
  */
 import type { GenerateRequest, TokenEvent } from "../../model/engine.ts";
 import { createApp } from "../../routes/app.ts";
@@ -15,6 +16,8 @@ const [name, keepAlive] = Deno.args;
 
 class GatedEngine extends FakeEngine {
   flowing = false;
+  /** Whether requests that begin from now on wait for no orders. */
+  free = false;
   allowed = 0;
   #heard = Promise.withResolvers<void>();
 
@@ -28,13 +31,17 @@ class GatedEngine extends FakeEngine {
     signal?: AbortSignal,
   ): AsyncGenerator<TokenEvent> {
     const gone = Promise.withResolvers<void>();
-    signal?.addEventListener("abort", () => gone.resolve());
+    signal?.addEventListener("abort", () => {
+      console.error("A client left.");
+      gone.resolve();
+    });
+    const { free } = this;
     for await (const event of super.generate(request, signal)) {
-      while (!this.flowing && this.allowed === 0 && !signal?.aborted) {
+      while (!free && !this.flowing && this.allowed === 0 && !signal?.aborted) {
         await Promise.race([this.#heard.promise, gone.promise]);
       }
       signal?.throwIfAborted();
-      if (!this.flowing) this.allowed--;
+      if (!free && !this.flowing) this.allowed--;
       yield event;
     }
   }
@@ -57,6 +64,7 @@ for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream(
   for (const order of chunk.trim().split("\n")) {
     if (order === "token") engine.allowed++;
     if (order === "flow") engine.flowing = true;
+    if (order === "new") engine.free = true;
     if (order === "drain") engine.drain();
     engine.wake();
   }

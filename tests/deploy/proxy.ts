@@ -72,7 +72,7 @@ export class Proxy implements AsyncDisposable {
     return proxy;
   }
 
-  /** Takes over another configuration while requests run; settles when new connections get it. */
+  /** Makes it take over another configuration, while requests run. */
   async reload(behind: Behind): Promise<void> {
     await write(this.name, this.folder, this.port, behind);
     this.#process.kill(this.name === "nginx" ? "SIGHUP" : "SIGUSR2");
