@@ -22,15 +22,15 @@ const FLAGS = TASK.split(" ").filter((word) => word.startsWith("-"));
 const ENVIRONMENT = FLAGS.find((flag) => flag.startsWith("--allow-env="))!;
 const README = Deno.readTextFileSync(`${ROOT}deploy/README.md`);
 
-/** What a server with its model in a folder can do with. */
-const SEALED = ["--allow-net=127.0.0.1", `--allow-read=${ROOT}model/tiny`, ENVIRONMENT];
+/** What a server with its model in a folder can do with; its worker reads the program, too. */
+const SEALED = ["--allow-net=127.0.0.1", `--allow-read=${ROOT}`, ENVIRONMENT];
 
 /** `deno run` with these permissions and nobody to ask for others. */
 function serve(permissions: string[], env: Record<string, string> = {}, args: string[] = []) {
   return new ServerProcess(
     [...permissions, MAIN, "serve", "--port", "0", ...args],
     { MODEL: "", ...env },
-    [Deno.execPath(), "run", "--no-prompt"],
+    ["run", "--no-prompt"],
   );
 }
 
@@ -82,16 +82,16 @@ Deno.test("a server starts and answers with the task's permissions alone", async
   await works(server);
 });
 
-Deno.test("without the folder of a hub, it writes nothing and reads its model alone", async () => {
+Deno.test("without the folder of a hub, it writes nothing and reads its own folder alone", async () => {
   await using server = serve(SEALED);
   await works(server);
 });
 
-Deno.test("to fetch a model, the cache is all that it reads and writes", async () =>
+Deno.test("to fetch a model, the cache is all else that it reads, and all that it writes", async () =>
   await withHub({ branches: { main: await repository() } }, async ({ home, variables }) => {
     const permissions = [
       "--allow-net",
-      `--allow-read=${home}`,
+      `--allow-read=${ROOT},${home}`,
       `--allow-write=${home}`,
       ENVIRONMENT,
     ];
@@ -115,9 +115,12 @@ for (
 
 Deno.test("the launcher runs the task with the same permissions, as one process", async () => {
   const path = `${dirname(Deno.execPath())}:${Deno.env.get("PATH")}`;
-  await using server = new ServerProcess(["serve", "--port", "0"], { MODEL: "", PATH: path }, [
+  await using server = new ServerProcess(
+    ["serve", "--port", "0"],
+    { MODEL: "", PATH: path },
+    [],
     `${ROOT}clairon`,
-  ]);
+  );
   await server.says(/Try it:/);
   if (Deno.build.os !== "linux") return;
   const words = (await Deno.readTextFile(`/proc/${server.pid}/cmdline`)).split("\0");
@@ -126,9 +129,9 @@ Deno.test("the launcher runs the task with the same permissions, as one process"
 });
 
 Deno.test("deno serve answers with the same permissions", async () => {
-  const first = [Deno.execPath(), "serve", "--no-prompt", "--host", "127.0.0.1", "--port", "0"];
+  const first = ["serve", "--no-prompt", "--host", "127.0.0.1", "--port", "0"];
   await using server = new ServerProcess([...FLAGS, MAIN], { MODEL: "" }, first);
-  const [, url] = await server.says(/Listening on (http:\S+?)\/?;? /);
-  await server.says(/Try it:/);
+  const url = await server.url();
+  await server.says(/Clairon serves/);
   assert.equal((await fetch(`${url}/health`)).status, 200);
 });
