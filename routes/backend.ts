@@ -6,6 +6,7 @@
 import { BUILTIN_NAME, builtinModel } from "../model/builtin.ts";
 import { retryNote } from "../model/cli/notes.ts";
 import type { Engine } from "../model/engine.ts";
+import { environment } from "../model/environment.ts";
 import type { FoundModel } from "../model/hub/cached.ts";
 import { findModel } from "../model/hub/find.ts";
 import { hubSettings } from "../model/hub/settings.ts";
@@ -38,7 +39,7 @@ export function startBackend(
   const found: Promise<FoundModel> = model === undefined
     ? Promise.resolve({ folder: builtinModel(), name: BUILTIN_NAME })
     : findModel(model, () => ({
-      settings: hubSettings(Deno.env.toObject()),
+      settings: hubSettings(environment()),
       onProgress: (progress) => report({ ...progress, stage: model }),
       onNote: (sentence) => console.error(sentence),
       onRetry: (reason, seconds) => console.error(retryNote(reason, seconds)),

@@ -181,6 +181,9 @@ function whyNotListening(error: unknown, hostname: string, port: number): string
     return `Port ${port} on ${hostname} is taken by another program: ` +
       `choose another one, for example with --port ${other}.`;
   }
+  if (error instanceof Deno.errors.NotCapable) {
+    return `Deno was not allowed to listen on ${hostname}, port ${port}: see --allow-net.`;
+  }
   if (error instanceof Deno.errors.PermissionDenied) {
     return `This user may not listen on port ${port}: choose one above 1023 with --port.`;
   }

@@ -15,11 +15,17 @@ export class ServerProcess implements AsyncDisposable {
   #heard = () => {};
 
   /**
-   * @param args what `deno` gets after its rights
-   * @param rights the command and what it may do
+   * @param args what the program gets after its rights
+   * @param rights Deno's command and what it may do
+   * @param program instead of Deno
    */
-  constructor(args: string[], env: Record<string, string> = {}, rights = ["run", "-A"]) {
-    this.#process = new Deno.Command(Deno.execPath(), {
+  constructor(
+    args: string[],
+    env: Record<string, string> = {},
+    rights = ["run", "-A"],
+    program = Deno.execPath(),
+  ) {
+    this.#process = new Deno.Command(program, {
       args: [...rights, ...args],
       env: { NO_COLOR: "1", ...env },
       stdin: "piped",
@@ -62,6 +68,10 @@ export class ServerProcess implements AsyncDisposable {
   /** Writes a line to its standard input. */
   async tell(line: string): Promise<void> {
     await this.#stdin.write(new TextEncoder().encode(`${line}\n`));
+  }
+
+  get pid(): number {
+    return this.#process.pid;
   }
 
   signal(signal: Deno.Signal): void {
