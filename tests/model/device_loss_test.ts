@@ -11,7 +11,7 @@ const MODEL = committedGolden("q4-g64-act");
 
 Deno.test("GPU lost: running and waiting requests fail, later ones are refused", async () => {
   using gpu = losing();
-  const engine = start({ model: MODEL });
+  const engine = start({ model: MODEL, slots: 1 });
   try {
     await engine.ready;
     const { ids, greedy } = loadGolden(MODEL).prompts[0]!;
@@ -41,7 +41,7 @@ Deno.test("GPU lost: running and waiting requests fail, later ones are refused",
 
 Deno.test("GPU lost while a long prompt is computed", async () => {
   using gpu = losing();
-  const engine = start({ model: MODEL });
+  const engine = start({ model: MODEL, slots: 1 });
   try {
     await engine.ready;
     const long = answer(engine, { prompt: new Array(2000).fill(3), promptLogprobs: true });
@@ -57,7 +57,7 @@ Deno.test("GPU lost while a long prompt is computed", async () => {
 
 Deno.test("GPU lost while nothing runs: the engine tells without being asked", async () => {
   using gpu = losing();
-  const engine = start({ model: MODEL });
+  const engine = start({ model: MODEL, slots: 1 });
   try {
     await engine.ready;
     gpu.lose();
@@ -71,7 +71,7 @@ Deno.test("GPU lost while nothing runs: the engine tells without being asked", a
 
 Deno.test("GPU lost while the model is loaded: that is the reason, and no fault of the model", async () => {
   using gpu = losing();
-  const engine = start({ model: MODEL });
+  const engine = start({ model: MODEL, slots: 1 });
   try {
     gpu.lose();
     const error = await engine.ready.then(() => assert.fail("it was loaded"), (error) => error);
@@ -87,7 +87,7 @@ Deno.test("GPU lost while the model is loaded: that is the reason, and no fault 
 
 Deno.test("an error of the GPU ends the engine, in the driver's words for the log alone", async () => {
   using gpu = losing();
-  const engine = start({ model: MODEL });
+  const engine = start({ model: MODEL, slots: 1 });
   try {
     await engine.ready;
     const failed = refused(answer(engine, { maxNewTokens: 1900 }), "lost");

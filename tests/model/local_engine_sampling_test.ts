@@ -4,7 +4,7 @@ import { type Engine, GREEDY, type Sampling, type TokenLogprob } from "../../mod
 import { committedGolden, loadGolden } from "../golden.ts";
 import { loadReference, logSoftmax, type Reference } from "../reference.ts";
 import type { Processed } from "../reference_sampling.ts";
-import { type Answer, answer, refused, withEngine } from "./engine_rig.ts";
+import { type Answer, answer, ofItsOwn, refused, withEngine } from "./engine_rig.ts";
 import { expected } from "./sampling.ts";
 
 const MODEL = committedGolden("q4-g128-act");
@@ -119,13 +119,14 @@ Deno.test("engine: each token is drawn from what the oracle leaves", (test) =>
 const HOT: Sampling = { ...GREEDY, temperature: 6, topK: 40, topP: 0.95, seed: 1 };
 
 Deno.test("engine: a seed repeats its answer to the bit, and other seeds give others", () =>
-  withEngine({ model: MODEL }, async (engine) => {
+  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
     const draw = (seed: number): Promise<Answer> =>
       answer(engine, {
         prompt: PROMPT,
         maxNewTokens: 32,
         sampling: { ...HOT, seed },
         topTokens: 3,
+        ...ofItsOwn(),
       });
     const seeds = [0, 1, 2, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER];
     const first: Answer[] = [];

@@ -12,6 +12,7 @@ import { type Engine, type GenerateRequest, GREEDY } from "../../model/engine.ts
 import { startLocalEngine } from "../../model/local_engine.ts";
 import { committedGolden } from "../golden.ts";
 import { request } from "./fake_model.ts";
+import { until } from "./engine_rig.ts";
 
 /** Clients at once, more than there are slots. */
 const CLIENTS = 8;
@@ -94,6 +95,8 @@ if (import.meta.main) {
   for (let next = started; Date.now() < started + minutes * 60_000;) {
     next += Math.min(60_000, minutes * 60_000);
     visits += await soak(engine, () => Date.now() >= next);
+    // The last to leave are still on their way.
+    await until(() => engine.stats().running === 0);
     const { rows, steps, blocksUsed, prefixHits } = engine.stats();
     const memory = (memoryNow() / 2 ** 20).toFixed(0);
     console.log(
