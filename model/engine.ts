@@ -171,6 +171,13 @@ export interface EngineStats {
   cancelledQueued: number;
   cancelledPrefill: number;
   cancelledDecode: number;
+  /** Computed already, or too long unread. */
+  cancelledWriting: number;
+  /** Requests refused since the start: the queue was full, or they waited in it too long. */
+  refusedFull: number;
+  refusedLate: number;
+  /** How often a worker that failed was followed by another one. */
+  restarts: number;
 }
 
 export interface Engine {
@@ -195,16 +202,25 @@ export interface Engine {
 export type EngineErrorCode =
   | "busy"
   | "loading"
+<<<<<<< HEAD
   | "unavailable"
   | "draining"
   | "invalid"
   | "lost"
   | "failed";
+=======
+  | "draining"
+  | "invalid"
+  | "lost"
+  | "failed"
+  | "unread";
+>>>>>>> cc99ed1 (A failed worker is followed by another, once; deadlines for waiting and for reading; drain and faults tested)
 
 /** Why a request was refused or broke off; the message is fit for a client. */
 export class EngineError extends Error {
   override name = "EngineError";
-  constructor(readonly code: EngineErrorCode, message: string) {
+  /** @param retryAfter seconds after which another try makes sense, where that can be told */
+  constructor(readonly code: EngineErrorCode, message: string, readonly retryAfter?: number) {
     super(message);
   }
 }

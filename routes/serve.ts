@@ -83,7 +83,7 @@ export async function serve(
   const app = createApp({
     engine,
     text,
-    limits: { concurrentRequests: settings.queue },
+    limits: limitsOf(settings),
     access,
     sidecarKey: sidecarKeyOf(settings),
     log: printLogLine,

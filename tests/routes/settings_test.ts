@@ -8,7 +8,11 @@ const DEFAULTS = {
   "host": "127.0.0.1",
   "port": 8080,
   "queue": 128,
+<<<<<<< HEAD
   "parallel": undefined,
+=======
+  "queue-seconds": 120,
+>>>>>>> cc99ed1 (A failed worker is followed by another, once; deadlines for waiting and for reading; drain and faults tested)
   "api-key": [],
   "cors-origin": [],
   "allowed-host": [],
@@ -21,6 +25,7 @@ const DEFAULTS = {
   "prompt-lookup": 0,
   "max-binding": undefined,
   "drain-seconds": 30,
+  "stall-seconds": 60,
 };
 
 Deno.test("every setting has a flag and a variable; the flag wins", () => {
@@ -42,13 +47,19 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     PROMPT_LOOKUP: "4",
     MAX_BINDING_BYTES: "1048576",
     DRAIN_SECONDS: "0",
+    QUEUE_SECONDS: "9",
+    STALL_SECONDS: "8",
   };
   const values = {
     "model": "claire",
     "host": "::1",
     "port": 9000,
     "queue": 7,
+<<<<<<< HEAD
     "parallel": 64,
+=======
+    "queue-seconds": 9,
+>>>>>>> cc99ed1 (A failed worker is followed by another, once; deadlines for waiting and for reading; drain and faults tested)
     "api-key": ["one", "two"],
     "cors-origin": ["https://app.example", "http://localhost:3000"],
     "allowed-host": ["claire.example"],
@@ -61,6 +72,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "prompt-lookup": 4,
     "max-binding": 1048576,
     "drain-seconds": 0,
+    "stall-seconds": 8,
   };
   assert.deepEqual(readSettings([], variables), values);
   const flags = ["--model", "claire", "--host=::1", "--port", "9000", "--queue=7", "--parallel=64"];
@@ -75,6 +87,8 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "--max-binding",
     "1048576",
     "--drain-seconds=0",
+    "--queue-seconds=9",
+    "--stall-seconds=8",
   );
   flags.push("--sidecar-key", "three");
   flags.push("--api-key", "one", "--api-key=two", "--allowed-host", "claire.example");
