@@ -33,14 +33,12 @@ interface Loaded {
   runner: Runner;
   scheduler: Scheduler;
   counters: Float64Array<SharedArrayBuffer>;
-  /** Does nothing, outside of tests. */
   inject: ReturnType<typeof injector>;
 }
 
 let opened: Gpu | undefined;
 let loaded: Loaded | undefined;
-let closing = false;
-let failed = false;
+let [closing, failed] = [false, false];
 let wake = () => {};
 
 scope.onmessage = ({ data }) => {

@@ -16,29 +16,12 @@ import {
 } from "./engine.ts";
 import { EngineCounters } from "./engine_counters.ts";
 import { EngineThread } from "./engine_thread.ts";
-import type { Fault } from "./fault.ts";
-import type { FromWorker, LoadOptions } from "./messages.ts";
+import type { LocalEngineOptions } from "./local_engine_options.ts";
+import type { FromWorker } from "./messages.ts";
 import { QueueLimits } from "./queue_limits.ts";
 import { isLast, TokenStream } from "./token_stream.ts";
 
-/** Tokens of an answer that may lie unread: more than any answer of Falcon's has. */
-const UNREAD_EVENTS = 4096;
-
-export interface LocalEngineOptions extends Omit<LoadOptions, "fault"> {
-  /** Requests that may wait for their turn; one more is refused as "busy". */
-  queueLimit: number;
-  /** Seconds that a request may wait for its turn; then it is refused as "busy". Default: no end. */
-  queueSeconds?: number;
-  /** Events of an answer that may lie unread; one more ends it. */
-  unreadEvents?: number;
-  /** How often a worker that failed is followed by another one. Default: never. */
-  restarts?: number;
-  /** For tests. */
-  fault?: Fault;
-  onProgress?: (progress: { stage: string; done: number; total: number }) => void;
-  /** Told why the worker is started again, and that it is there again. */
-  onNote?: (sentence: string) => void;
-}
+export type { LocalEngineOptions };
 
 /** Starts the worker and begins to load; `ready` tells how that went. */
 export function startLocalEngine(options: LocalEngineOptions): Engine {
@@ -74,7 +57,7 @@ class LocalEngine implements Engine {
     this.#admit();
     signal?.throwIfAborted();
     const id = this.#nextId++;
-    const { unreadEvents = UNREAD_EVENTS, queueSeconds = Infinity } = this.#options;
+    const { unreadEvents, queueSeconds = Infinity } = this.#options;
     const stream = new TokenStream(request, unreadEvents);
     const abort = () => {
       this.#counters.cancelled[stream.phase]++;

@@ -9,6 +9,9 @@ import type { GenerateRequest, TokenEvent } from "./engine.ts";
 /** What a request waits for: its turn, its prompt, its next token, or that it is read to its end. */
 export type Phase = "queued" | "prefill" | "decode" | "writing";
 
+/** More tokens than any answer of Falcon's has. */
+const UNREAD_EVENTS = 4096;
+
 export class TokenStream {
   #phase: Phase = "queued";
   #began = 0;
@@ -18,7 +21,7 @@ export class TokenStream {
   #deadline: ReturnType<typeof setTimeout> | undefined;
 
   /** @param unreadLimit events that may lie here at a time */
-  constructor(readonly request: GenerateRequest, private readonly unreadLimit: number) {}
+  constructor(readonly request: GenerateRequest, private readonly unreadLimit = UNREAD_EVENTS) {}
 
   get phase(): Phase {
     return this.#phase;

@@ -12,7 +12,7 @@ const EXPECTED = await answerAlone();
 
 /** What no fault changes. */
 async function answerAlone(): Promise<Answer> {
-  const engine = start({ model: MODEL });
+  const engine = start({ model: MODEL, slots: 1 });
   try {
     await engine.ready;
     return await answer(engine, OTHER);
@@ -35,7 +35,7 @@ for (const [kind, reason] of Object.entries(FATAL)) {
   Deno.test(`fault "${kind}": the answer that runs ends, who waits is served by the next worker`, async () => {
     const notes: string[] = [];
     await withEngine(
-      { model: MODEL, restarts: 1, fault, onNote: (note) => notes.push(note) },
+      { model: MODEL, slots: 1, restarts: 1, fault, onNote: (note) => notes.push(note) },
       async (engine) => {
         const running = refused(answer(engine, LONG), "failed");
         const waiting = [answer(engine, OTHER), answer(engine, OTHER)];
@@ -61,7 +61,7 @@ for (const [kind, reason] of Object.entries(FATAL)) {
 
 Deno.test("a fault of the next worker, too: the engine is lost", async () => {
   const fault: Fault = { kind: "lose", step: 6, workers: 2 };
-  const engine = start({ model: MODEL, restarts: 1, fault });
+  const engine = start({ model: MODEL, slots: 1, restarts: 1, fault });
   try {
     await engine.ready;
     const running = refused(answer(engine, LONG), "failed");
@@ -79,7 +79,7 @@ Deno.test("a fault of the next worker, too: the engine is lost", async () => {
 
 Deno.test('fault "invalid": only its own request fails, and the worker goes on', () =>
   withEngine(
-    { model: MODEL, restarts: 1, fault: { kind: "invalid", step: 6, workers: 1 } },
+    { model: MODEL, slots: 1, restarts: 1, fault: { kind: "invalid", step: 6, workers: 1 } },
     async (engine) => {
       const running = refused(answer(engine, LONG), "failed");
       const waiting = answer(engine, OTHER);
@@ -91,7 +91,7 @@ Deno.test('fault "invalid": only its own request fails, and the worker goes on',
 
 Deno.test("fault while draining: who waits is served by the next worker, then it has drained", async () => {
   const fault: Fault = { kind: "throw", step: 6, workers: 1 };
-  const engine = start({ model: MODEL, restarts: 1, fault });
+  const engine = start({ model: MODEL, slots: 1, restarts: 1, fault });
   try {
     await engine.ready;
     const running = refused(answer(engine, LONG), "failed");
@@ -108,7 +108,7 @@ Deno.test("fault while draining: who waits is served by the next worker, then it
 
 Deno.test("closing while the next worker is started ends whoever waits", async () => {
   const fault: Fault = { kind: "throw", step: 6, workers: 1 };
-  const engine = start({ model: MODEL, restarts: 1, fault });
+  const engine = start({ model: MODEL, slots: 1, restarts: 1, fault });
   await engine.ready;
   const running = refused(answer(engine, LONG), "failed");
   const waiting = refused(answer(engine, OTHER), "lost");
@@ -120,7 +120,7 @@ Deno.test("closing while the next worker is started ends whoever waits", async (
 
 Deno.test("who waits for the next worker may leave, and is never computed", async () => {
   const fault: Fault = { kind: "throw", step: 6, workers: 1 };
-  await withEngine({ model: MODEL, restarts: 1, fault }, async (engine) => {
+  await withEngine({ model: MODEL, slots: 1, restarts: 1, fault }, async (engine) => {
     const leave = new AbortController();
     const running = refused(answer(engine, LONG), "failed");
     const waiting = answer(engine, OTHER, leave.signal);

@@ -111,7 +111,7 @@ Deno.test("engine: with a queue limit of 0 one request runs and none waits", () 
   }));
 
 Deno.test("engine: who waits too long for its turn is refused as busy, and keeps no place", () =>
-  withEngine({ model: MODEL, queueLimit: 1, queueSeconds: 0.1 }, async (engine) => {
+  withEngine({ model: MODEL, slots: 1, queueLimit: 1, queueSeconds: 0.1 }, async (engine) => {
     const expected = await answer(engine);
     const first = await begin(engine);
     const refusal = await answer(engine).then(
@@ -129,7 +129,7 @@ Deno.test("engine: who waits too long for its turn is refused as busy, and keeps
   }));
 
 Deno.test("engine: an answer that too much of lies unread is ended, and frees its place", () =>
-  withEngine({ model: MODEL, unreadEvents: 10 }, async (engine) => {
+  withEngine({ model: MODEL, slots: 1, unreadEvents: 10 }, async (engine) => {
     const expected = await answer(engine);
     const silent = await begin(engine);
     const before = engine.stats().rows;

@@ -29,7 +29,7 @@ async function withEngineServer(
   run: (engine: Engine, url: string) => Promise<void>,
 ): Promise<void> {
   const dir = await builtinModel();
-  const engine = startLocalEngine({ model: dir, queueLimit: 8 });
+  const engine = startLocalEngine({ model: dir, slots: 1, queueLimit: 8 });
   try {
     await engine.ready;
     const app = createApp({ engine, text: Promise.resolve(await loadTextSide(dir)) });

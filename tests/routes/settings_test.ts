@@ -8,11 +8,8 @@ const DEFAULTS = {
   "host": "127.0.0.1",
   "port": 8080,
   "queue": 128,
-<<<<<<< HEAD
   "parallel": undefined,
-=======
   "queue-seconds": 120,
->>>>>>> cc99ed1 (A failed worker is followed by another, once; deadlines for waiting and for reading; drain and faults tested)
   "api-key": [],
   "cors-origin": [],
   "allowed-host": [],
@@ -55,11 +52,8 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "host": "::1",
     "port": 9000,
     "queue": 7,
-<<<<<<< HEAD
     "parallel": 64,
-=======
     "queue-seconds": 9,
->>>>>>> cc99ed1 (A failed worker is followed by another, once; deadlines for waiting and for reading; drain and faults tested)
     "api-key": ["one", "two"],
     "cors-origin": ["https://app.example", "http://localhost:3000"],
     "allowed-host": ["claire.example"],
