@@ -22,7 +22,6 @@ import { QueueLimits } from "./queue_limits.ts";
 import { isLast, TokenStream } from "./token_stream.ts";
 
 export type { LocalEngineOptions };
-
 /** Starts the worker and begins to load; `ready` tells how that went. */
 export function startLocalEngine(options: LocalEngineOptions): Engine {
   return new LocalEngine(options);
@@ -82,11 +81,8 @@ class LocalEngine implements Engine {
   }
 
   stats(): EngineStats {
-    return {
-      state: this.#state,
-      progress: this.#progress,
-      ...this.#counters.read(this.#isOver),
-    };
+    const counted = this.#counters.read(this.#isOver);
+    return { state: this.#state, progress: this.#progress, ...counted };
   }
 
   async drain(): Promise<void> {
@@ -201,10 +197,8 @@ class LocalEngine implements Engine {
 
   #lose(reason: string): void {
     if (this.#isOver) return;
-    if (this.#isLoaded && this.#counters.restarts < (this.#options.restarts ?? 0)) {
-      this.#restart(reason);
-      return;
-    }
+    const { restarts = 0 } = this.#options;
+    if (this.#isLoaded && this.#counters.restarts < restarts) return void this.#restart(reason);
     this.#ready.reject(new Error(reason));
     this.#lost.resolve(reason);
     this.#end("lost", "The GPU was lost.");
