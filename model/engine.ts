@@ -202,19 +202,12 @@ export interface Engine {
 export type EngineErrorCode =
   | "busy"
   | "loading"
-<<<<<<< HEAD
   | "unavailable"
-  | "draining"
-  | "invalid"
-  | "lost"
-  | "failed";
-=======
   | "draining"
   | "invalid"
   | "lost"
   | "failed"
   | "unread";
->>>>>>> cc99ed1 (A failed worker is followed by another, once; deadlines for waiting and for reading; drain and faults tested)
 
 /** Why a request was refused or broke off; the message is fit for a client. */
 export class EngineError extends Error {

@@ -12,6 +12,7 @@ import type { Backend } from "./backend.ts";
 import { banner, serverUrl } from "./banner.ts";
 import { type LoadProgress, reportProgress } from "./progress.ts";
 import type { RequestLogLine } from "./request_log.ts";
+import { limitsOf } from "./service.ts";
 import {
   readSettings,
   type Settings,
