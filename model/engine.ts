@@ -171,6 +171,13 @@ export interface EngineStats {
   cancelledQueued: number;
   cancelledPrefill: number;
   cancelledDecode: number;
+  /** Computed already, or too long unread. */
+  cancelledWriting: number;
+  /** Requests refused since the start: the queue was full, or they waited in it too long. */
+  refusedFull: number;
+  refusedLate: number;
+  /** How often a worker that failed was followed by another one. */
+  restarts: number;
 }
 
 export interface Engine {
@@ -199,12 +206,14 @@ export type EngineErrorCode =
   | "draining"
   | "invalid"
   | "lost"
-  | "failed";
+  | "failed"
+  | "unread";
 
 /** Why a request was refused or broke off; the message is fit for a client. */
 export class EngineError extends Error {
   override name = "EngineError";
-  constructor(readonly code: EngineErrorCode, message: string) {
+  /** @param retryAfter seconds after which another try makes sense, where that can be told */
+  constructor(readonly code: EngineErrorCode, message: string, readonly retryAfter?: number) {
     super(message);
   }
 }

@@ -8,6 +8,7 @@ import { findGraphicsMemory, totalOf } from "../gpu/graphics_memory.ts";
 import { CheckpointError } from "./checkpoint/error.ts";
 import { type EngineInfo, type GenerateRequest, MAX_TOP_TOKENS } from "./engine.ts";
 import { Falcon } from "./falcon.ts";
+import { injector } from "./fault.ts";
 import { kvBytesPerToken } from "./kv_cache.ts";
 import { COUNTERS, type FromWorker, type LoadOptions, type ToWorker } from "./messages.ts";
 import { Runner } from "./runner.ts";
@@ -32,11 +33,12 @@ interface Loaded {
   runner: Runner;
   scheduler: Scheduler;
   counters: Float64Array<SharedArrayBuffer>;
+  inject: ReturnType<typeof injector>;
 }
 
 let opened: Gpu | undefined;
 let loaded: Loaded | undefined;
-let closing = false;
+let [closing, failed] = [false, false];
 let wake = () => {};
 
 scope.onmessage = ({ data }) => {
@@ -53,10 +55,18 @@ addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
   fail(event.reason);
 });
+addEventListener("error", (event) => {
+  event.preventDefault();
+  fail(event.error);
+});
 
-/** The engine cannot go on. */
+/** The engine cannot go on: says why, once, when it has given back what it held of the GPU. */
 async function fail(error: unknown): Promise<void> {
-  post({ type: "lost", reason: await reasonOf(error) });
+  if (failed || closing) return;
+  failed = true;
+  const reason = await reasonOf(error);
+  opened?.close();
+  post({ type: "lost", reason });
 }
 
 async function load(options: LoadOptions, counters: Loaded["counters"]): Promise<void> {
@@ -88,7 +98,7 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
     const guesses = options.promptLookup ?? 0;
     const limits = { slots, maxRows, maxPicks, guesses };
     const scheduler = new Scheduler(limits, model.kv, listener, () => performance.now());
-    loaded = { gpu, model, runner, scheduler, counters };
+    loaded = { gpu, model, runner, scheduler, counters, inject: injector(options.fault, gpu) };
   } catch (error) {
     const message = await reasonOf(error);
     opened?.close();
@@ -100,15 +110,15 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
   publish();
   const seconds = (performance.now() - started) / 1000;
   post({ type: "ready", info: describe(options, model, gpu, seconds) });
-  gpu.lost.then((reason) => post({ type: "lost", reason }));
+  gpu.lost.then(fail);
   run(loaded).catch(fail);
 }
 
-async function run({ gpu, runner, scheduler }: Loaded): Promise<void> {
+async function run({ gpu, runner, scheduler, inject }: Loaded): Promise<void> {
   while (!closing) {
     const plan = scheduler.plan(runner.longestChain, runner.rowsInTime);
     if (plan) {
-      const sampled = await runner.step(plan);
+      const sampled = inject(await runner.step(plan));
       await breathe();
       // Errors of the step have arrived by now: nothing that it computed has left yet.
       gpu.check();
@@ -151,6 +161,7 @@ function publish(): void {
 }
 
 const listener: Listener = {
+  onBegin: (id) => post({ type: "begun", id }),
   onEvent(id, event) {
     publish();
     post({ type: "event", id, event });

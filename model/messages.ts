@@ -4,6 +4,7 @@
  * Knows the messages and the shared counters; knows neither side.
  */
 import type { EngineErrorCode, EngineInfo, GenerateRequest, TokenEvent } from "./engine.ts";
+import type { Fault } from "./fault.ts";
 import type { Path } from "./path_names.ts";
 
 export interface LoadOptions {
@@ -22,6 +23,8 @@ export interface LoadOptions {
   deterministic?: boolean | undefined;
   /** Tokens that are guessed from the dialogue and verified in one step. Default: none. */
   promptLookup?: number | undefined;
+  /** For tests. */
+  fault?: Fault | undefined;
 }
 
 export type ToWorker =
@@ -37,6 +40,8 @@ export type FromWorker =
   | { type: "ready"; info: EngineInfo }
   /** Loading failed; `isCheckpoint` tells a bad checkpoint from a bad GPU. */
   | { type: "unloadable"; message: string; isCheckpoint: boolean }
+  /** The request has left the queue. */
+  | { type: "begun"; id: number }
   | { type: "event"; id: number; event: TokenEvent }
   | { type: "refused"; id: number; code: EngineErrorCode; message: string }
   | { type: "lost"; reason: string }

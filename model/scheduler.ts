@@ -57,6 +57,8 @@ export interface BlockPool {
 /** Is told what becomes of requests. */
 export interface Listener {
   onEvent(id: number, event: TokenEvent): void;
+  /** The request has left the queue; its first rows are in the step that is planned. */
+  onBegin?(id: number): void;
   /** The request is over: the model's numbers for it meant nothing (NaN, say). */
   onInvalid(id: number): void;
 }
@@ -229,6 +231,7 @@ export class Scheduler {
       sequence.leaveQueue();
       sequence.computed = sequence.settled = sequence.cached = cached;
       this.#running.push(sequence);
+      this.listener.onBegin?.(sequence.id);
       plan.starts.push({ slot, prompt, logitBias: sampling.logitBias });
       this.#planRows(sequence, plan, most);
     }

@@ -49,6 +49,8 @@ export function startBackend(
       model: folder,
       queueLimit: settings.queue,
       slots: settings.parallel,
+      queueSeconds: settings["queue-seconds"],
+      restarts: 1,
       kvBytes: settings["gpu-memory"],
       maxBindingBytes: settings["max-binding"],
       path: settings.path,
@@ -56,6 +58,7 @@ export function startBackend(
       deterministic: settings.deterministic,
       promptLookup: settings["prompt-lookup"],
       onProgress,
+      onNote: (sentence) => console.error(sentence),
     })
   );
   return {

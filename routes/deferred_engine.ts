@@ -86,6 +86,10 @@ class DeferredEngine implements Engine {
       cancelledDecode: 0,
       guessesMade: 0,
       guessesRight: 0,
+      cancelledWriting: 0,
+      refusedFull: 0,
+      refusedLate: 0,
+      restarts: 0,
     };
   }
 

@@ -51,7 +51,9 @@ export function toApiError(error: unknown): ApiError {
   }
   switch (error.code) {
     case "busy":
-      return new ApiError(429, "overloaded", "Model is overloaded", { "retry-after": "1" });
+      return new ApiError(429, "overloaded", "Model is overloaded", {
+        "retry-after": String(error.retryAfter ?? 1),
+      });
     case "loading":
       return new ApiError(503, "loading", "The model is loading", { "retry-after": "1" });
     case "unavailable":
@@ -62,6 +64,8 @@ export function toApiError(error: unknown): ApiError {
       return validationError(error.message);
     case "lost":
       return generationError("the engine stopped");
+    case "unread":
+      return generationError("the client did not read its answer");
     case "failed":
       return generationError("the GPU reported an error");
   }

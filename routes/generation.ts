@@ -104,9 +104,10 @@ export async function streamResponse(
   const closed = Promise.withResolvers<void>();
   const body = await eventStream(events(signal), {
     keepAlive: limits.keepAlive,
+    stall: limits.stall,
     onError: (error) => errorBody(c, noteError(c, error)),
-    onCancel: () => {
-      record.error = "cancelled";
+    onCancel: (why) => {
+      record.error = why;
       left.abort();
     },
     onClose: () => {

@@ -10,6 +10,7 @@ import { startBackend } from "./backend.ts";
 import { serverUrl } from "./banner.ts";
 import { reportProgress } from "./progress.ts";
 import { EXIT, FLUSH_SECONDS, printLogLine } from "./serve.ts";
+import { limitsOf } from "./service.ts";
 import { readSettings, type Settings, SettingsError, settingsVariables } from "./settings.ts";
 
 let app: ReturnType<typeof createApp> | undefined;
@@ -42,7 +43,7 @@ export function start(address?: Deno.Addr): NonNullable<typeof app> {
   const { engine, text } = startBackend(settings, progress.update);
   // A host starts an edge with its first request: to refuse that as "loading" would be a pity.
   if (settings.engine.length > 0) found = soon(engine.ready, FIND_SECONDS);
-  const limits = { concurrentRequests: settings.queue };
+  const limits = limitsOf(settings);
   const access = accessOf(settings, hostname);
   const warning = hostname !== undefined && exposure(access, hostname);
   if (warning) console.error(warning);

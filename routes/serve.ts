@@ -12,6 +12,7 @@ import type { Backend } from "./backend.ts";
 import { banner, serverUrl } from "./banner.ts";
 import { type LoadProgress, reportProgress } from "./progress.ts";
 import type { RequestLogLine } from "./request_log.ts";
+import { limitsOf } from "./service.ts";
 import {
   readSettings,
   type Settings,
@@ -83,7 +84,7 @@ export async function serve(
   const app = createApp({
     engine,
     text,
-    limits: { concurrentRequests: settings.queue },
+    limits: limitsOf(settings),
     access,
     sidecarKey: sidecarKeyOf(settings),
     log: printLogLine,

@@ -8,6 +8,7 @@ import type { TextRequest } from "../model/text_generation.ts";
 import type { TextSide } from "../model/text_side.ts";
 import { loadingError } from "./errors.ts";
 import type { Log } from "./request_log.ts";
+import type { Settings } from "./settings.ts";
 
 /** Bounds on what a client may ask for, TGI's defaults where TGI has them. */
 export const LIMITS = {
@@ -34,9 +35,16 @@ export const LIMITS = {
   repetitionPenalty: { min: 0.01, max: 100 },
   /** Milliseconds of silence on a stream before a comment is sent. */
   keepAlive: 15_000,
+  /** Milliseconds that a stream may lie unread before it is ended. */
+  stall: 60_000,
 };
 
 export type Limits = typeof LIMITS;
+
+/** The bounds that can be set. */
+export function limitsOf(settings: Settings): Pick<Limits, "concurrentRequests" | "stall"> {
+  return { concurrentRequests: settings.queue, stall: settings["stall-seconds"] * 1000 };
+}
 
 export interface Service {
   engine: Engine;

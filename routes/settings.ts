@@ -49,6 +49,13 @@ const OPTIONS = {
     expected: "a whole number from 1 to 1024",
     schema: whole(1, 1024).optional(),
   }),
+  "queue-seconds": option({
+    variable: "QUEUE_SECONDS",
+    placeholder: "NUMBER",
+    help: "how long a request may wait for its turn; then it gets 429 (default: 120)",
+    expected: "a whole number from 1 to 86400",
+    schema: whole(1, 86400).default(120),
+  }),
   "api-key": option({
     variable: "API_KEYS",
     placeholder: "KEY",
@@ -143,6 +150,13 @@ const OPTIONS = {
     help: "how long running answers may go on after SIGTERM or SIGINT (default: 30)",
     expected: "a whole number from 0 to 86400",
     schema: whole(0, 86400).default(30),
+  }),
+  "stall-seconds": option({
+    variable: "STALL_SECONDS",
+    placeholder: "NUMBER",
+    help: "how long a client may leave a stream unread; then it is ended (default: 60)",
+    expected: "a whole number from 1 to 86400",
+    schema: whole(1, 86400).default(60),
   }),
 };
 

@@ -3,18 +3,24 @@
  *
  * Knows the wire format, back-pressure and keep-alive. Knows nothing of what the events say. An
  * event is taken from the generator only when the client's side has room for it, so a client that
- * does not read holds back its own generator and nothing else.
+ * does not read holds back its own generator and nothing else; after a time it counts as gone.
  */
+import { EngineError } from "../model/engine.ts";
 
 export interface SseOptions {
   /** The event to send in place of an error; the stream ends with it. */
   onError: (error: unknown) => object;
-  /** Called when the client is gone; must make a pending `next()` of the generator settle. */
-  onCancel: () => void;
+  /**
+   * Called when the client has left, or reads nothing any more; must make a pending `next()` of the
+   * generator settle.
+   */
+  onCancel: (why: "cancelled" | "unread") => void;
   /** Called once, after the last byte was handed over or after `onCancel`. */
   onClose: () => void;
   /** Milliseconds of silence after which a comment is sent. */
   keepAlive: number;
+  /** Milliseconds that an event may lie unread before the stream is ended. */
+  stall: number;
   /** The text of a last event, sent as it is, after an error too. Default: none. */
   last?: string;
   /**
@@ -44,10 +50,14 @@ const COMMENT = ENCODER.encode(":\n\n");
  */
 export async function eventStream(
   events: AsyncGenerator<object>,
-  { onError, onCancel, onClose, keepAlive, last, named = false }: SseOptions,
+  { onError, onCancel, onClose, keepAlive, stall, last, named = false }: SseOptions,
 ): Promise<ReadableStream<Uint8Array>> {
   const first = events.next();
   await settledWithin(keepAlive, first);
+
+  const lastText = last === undefined ? "" : `data: ${last}\n\n`;
+  const errorText = (error: object) =>
+    eventText(named ? { type: "error", ...error } : error, named) + lastText;
 
   async function* texts() {
     try {
@@ -55,17 +65,27 @@ export async function eventStream(
         yield eventText(next.value, named);
       }
     } catch (error) {
-      yield eventText(named ? { type: "error", ...onError(error) } : onError(error), named);
+      yield errorText(onError(error));
+      return;
     }
-    if (last !== undefined) yield `data: ${last}\n\n`;
+    if (lastText !== "") yield lastText;
   }
   const source = texts();
   let silent = true;
   let gone = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let patience: ReturnType<typeof setTimeout> | undefined;
   function finish() {
     clearInterval(timer);
+    clearTimeout(patience);
     onClose();
+  }
+  function leave(why: "cancelled" | "unread") {
+    gone = true;
+    onCancel(why);
+    // A generator that waits at its yield sees no signal: it has to be told to return.
+    events.return(undefined).catch(() => {});
+    finish();
   }
   return new ReadableStream({
     start(controller) {
@@ -75,6 +95,7 @@ export async function eventStream(
       }, keepAlive);
     },
     async pull(controller) {
+      clearTimeout(patience);
       const { done, value } = await source.next();
       if (gone) return;
       if (done) {
@@ -82,15 +103,16 @@ export async function eventStream(
         return finish();
       }
       silent = false;
+      // The next pull tells that somebody has read it.
+      patience = setTimeout(() => {
+        const error = onError(new EngineError("unread", "The stream was not read."));
+        leave("unread");
+        controller.enqueue(ENCODER.encode(errorText(error)));
+        controller.close();
+      }, stall);
       controller.enqueue(ENCODER.encode(value));
     },
-    cancel() {
-      gone = true;
-      onCancel();
-      // A generator that waits at its yield sees no signal: it has to be told to return.
-      events.return(undefined).catch(() => {});
-      finish();
-    },
+    cancel: () => leave("cancelled"),
   });
 }
 

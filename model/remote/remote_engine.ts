@@ -143,6 +143,10 @@ class RemoteEngine implements Engine {
       cancelledQueued: 0,
       cancelledPrefill: 0,
       cancelledDecode: 0,
+      cancelledWriting: 0,
+      refusedFull: 0,
+      refusedLate: 0,
+      restarts: 0,
     };
     for (const { stats } of this.#sidecars) {
       if (stats === undefined) continue;

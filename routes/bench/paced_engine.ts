@@ -74,6 +74,10 @@ export function pacedEngine(interval: number, id: number): Engine {
     cancelledQueued: 0,
     cancelledPrefill: 0,
     cancelledDecode: 0,
+    cancelledWriting: 0,
+    refusedFull: 0,
+    refusedLate: 0,
+    restarts: 0,
   });
   return {
     ready: Promise.resolve(INFO),

@@ -23,6 +23,7 @@ const FAILURES: Record<EngineErrorCode, Failure> = {
   invalid: "validation",
   failed: "generation",
   lost: "generation",
+  unread: "generation",
   loading: "loading",
   unavailable: "unavailable",
   draining: "draining",

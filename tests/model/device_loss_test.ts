@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { CheckpointError } from "../../model/checkpoint/error.ts";
 import { committedGolden, loadGolden } from "../golden.ts";
 import { answer, refused, request, start, until } from "./engine_rig.ts";
+import { ServerProcess } from "../routes/server_process.ts";
 import { losing } from "./losing.ts";
 import { withSynthetic } from "./synthetic.ts";
 
@@ -100,50 +101,43 @@ Deno.test("an error of the GPU ends the engine, in the driver's words for the lo
   }
 });
 
-Deno.test("GPU lost: `serve` ends its streams with an error event and itself with 70", () =>
+Deno.test("GPU lost: `serve` ends its streams, loads the model again, and the second time ends with 70", () =>
   withSynthetic({ tokenizer: true }, async (model) => {
     const fixture = fileURLToPath(new URL("./losing_server_fixture.ts", import.meta.url));
-    const server = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", fixture, "serve", "--model", model, "--port", "0"],
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-      env: { NO_COLOR: "1" },
-    }).spawn();
-    const orders = server.stdin.getWriter();
-    const log = new Response(server.stdout).text();
-    let said = "";
-    const listened = Array.fromAsync(
-      server.stderr.pipeThrough(new TextDecoderStream()),
-      (text) => said += text,
-    );
-    try {
-      await until(() => /is ready on/.test(said));
-      const url = /is ready on (\S+)/.exec(said)![1];
-      const answer = await fetch(`${url}/generate_stream`, {
+    await using server = new ServerProcess([fixture, "serve", "--model", model, "--port", "0"]);
+    const [, url] = await server.says(/is ready on (\S+)/);
+    const ask = (tokens: number) =>
+      fetch(`${url}/generate_stream`, {
         method: "POST",
         headers: { "content-type": "application/json" },
-        body: JSON.stringify({ inputs: "secret", parameters: { max_new_tokens: 1500 } }),
+        body: JSON.stringify({ inputs: "secret", parameters: { max_new_tokens: tokens } }),
       });
+    /** Loses the GPU after the first event of a stream; that stream's last event. */
+    const lose = async () => {
+      const answer = await ask(1500);
       let events = "";
       let asked = false;
       for await (const text of answer.body!.pipeThrough(new TextDecoderStream())) {
         events += text;
-        if (!asked) await orders.write(new TextEncoder().encode("lose\n"));
+        if (!asked) await server.tell("lose");
         asked = true;
       }
-      assert.match(events.trim().split("\n").at(-1)!, /^data:.*"error_type":"generation"/);
-      assert.equal((await server.status).code, 70);
-      await listened;
-      assert.match(said, /\nThe GPU can no longer be used: [^\n]+\n$/);
-      assert.doesNotMatch(said + await log, /secret|^ +at /m);
-    } finally {
-      await orders.close().catch(() => {});
-      try {
-        server.kill("SIGKILL");
-      } catch {
-        // It has ended, as it should.
-      }
-      await Promise.all([server.status, listened, log]);
-    }
+      return events.trim().split("\n").at(-1)!;
+    };
+    assert.match(await lose(), /^data:.*"error_type":"generation"/);
+    const refused = await ask(1);
+    const { error_type } = await refused.json();
+    assert.deepEqual([refused.status, error_type], [503, "loading"]);
+    assert.match(refused.headers.get("retry-after")!, /^[1-9]\d*$/);
+
+    await server.says(/The model is loaded again\.\n/);
+    assert.equal((await fetch(`${url}/health`)).status, 200);
+    const events = (await (await ask(5)).text()).trim().split("\n\n");
+    assert.equal(events.length, 5);
+    assert.match(events[4]!, /"index":5,.*"generated_text":"/);
+
+    assert.match(await lose(), /^data:.*"error_type":"generation"/);
+    assert.equal(await server.exit(), 70);
+    assert.match(server.stderr, /\nThe GPU can no longer be used: [^\n]+\n$/);
+    assert.doesNotMatch(server.stdout + server.stderr, /secret|^ +at /m);
   }));

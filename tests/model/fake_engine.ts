@@ -201,6 +201,10 @@ export class FakeEngine implements Engine {
       cancelledDecode: 0,
       guessesMade: 0,
       guessesRight: 0,
+      cancelledWriting: 0,
+      refusedFull: 0,
+      refusedLate: 0,
+      restarts: 0,
     };
   }
 

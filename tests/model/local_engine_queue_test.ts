@@ -1,6 +1,6 @@
 /** Who is let in, who waits, who is refused, and what becomes of them when the engine ends. */
 import assert from "node:assert/strict";
-import type { Engine, GenerateRequest } from "../../model/engine.ts";
+import type { Engine, EngineError, GenerateRequest } from "../../model/engine.ts";
 import { committedGolden, loadGolden } from "../golden.ts";
 import {
   type Answer,
@@ -108,6 +108,36 @@ Deno.test("engine: with a queue limit of 0 one request runs and none waits", () 
     await refused(answer(engine), "busy");
     await first.return!();
     await answer(engine);
+  }));
+
+Deno.test("engine: who waits too long for its turn is refused as busy, and keeps no place", () =>
+  withEngine({ model: MODEL, slots: 1, queueLimit: 1, queueSeconds: 0.1 }, async (engine) => {
+    const expected = await answer(engine);
+    const first = await begin(engine);
+    const refusal = await answer(engine).then(
+      () => assert.fail("it was answered"),
+      (error: unknown) => error as EngineError,
+    );
+    assert.deepEqual([refusal.name, refusal.code], ["EngineError", "busy"]);
+    assert(Number.isInteger(refusal.retryAfter) && refusal.retryAfter! >= 1);
+    const { refusedLate, refusedFull, rows } = engine.stats();
+    assert.deepEqual({ refusedLate, refusedFull }, { refusedLate: 1, refusedFull: 0 });
+    // The one that runs is as old by now, and goes on.
+    await until(() => engine.stats().rows > rows + 5);
+    await first.return!();
+    assert.deepEqual(await answer(engine), expected);
+  }));
+
+Deno.test("engine: an answer that too much of lies unread is ended, and frees its place", () =>
+  withEngine({ model: MODEL, slots: 1, unreadEvents: 10 }, async (engine) => {
+    const expected = await answer(engine);
+    const silent = await begin(engine);
+    const before = engine.stats().rows;
+    assert.deepEqual(await answer(engine), expected);
+    const { cancelledWriting, running, blocksUsed, rows } = engine.stats();
+    assert.deepEqual([cancelledWriting, running, blocksUsed], [1, 0, 0]);
+    assert(rows - before < 100, `${rows - before} more rows were computed`);
+    await refused(readOn(silent), "unread");
   }));
 
 Deno.test("engine: answers that are computed but not read keep nobody waiting", () =>

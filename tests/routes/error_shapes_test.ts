@@ -1,8 +1,11 @@
 /** The same failures as each API's clients expect them: TGI's, OpenAI's, KoboldAI's and our own. */
 import assert from "node:assert/strict";
 import { Hono } from "hono";
+import { EngineError } from "../../model/engine.ts";
 import { errorResponse } from "../../routes/error_shapes.ts";
 import { ApiError } from "../../routes/errors.ts";
+import { CALL } from "./dialogue_client.ts";
+import { testApp } from "./helpers.ts";
 
 /** What a client of `path` receives for an error. */
 async function told(path: string, error: ApiError) {
@@ -21,6 +24,27 @@ const BUSY = new ApiError(429, "overloaded", "Model is overloaded", { "retry-aft
 const BROKEN = new ApiError(424, "generation", "it broke");
 const LOADING = new ApiError(503, "loading", "The model is loading: 42 %", { "retry-after": "1" });
 const NO_KEY = new ApiError(401, "unauthorized", "no key", { "www-authenticate": "Bearer" });
+
+Deno.test("an engine that is busy tells each API's clients when to come back", async () => {
+  const error = new EngineError("busy", "Too many requests are waiting.", 7);
+  const { post } = testApp({ failAfter: 0, error });
+  const cases: [path: string, body: object, status: number][] = [
+    ["/generate", { inputs: "a" }, 429],
+    ["/generate_stream", { inputs: "a" }, 429],
+    ["/v1/completions", { model: "x", prompt: "a" }, 429],
+    ["/v1/completions", { model: "x", prompt: "a", stream: true }, 429],
+    ["/v1/chat/completions", { model: "x", messages: [{ role: "user", content: "a" }] }, 429],
+    ["/v1/dialogues", CALL, 429],
+    ["/v1/dialogues", { ...CALL, stream: true }, 429],
+    ["/api/v1/generate", { prompt: "a" }, 503],
+    ["/api/extra/generate/stream", { prompt: "a" }, 503],
+  ];
+  for (const [path, body, status] of cases) {
+    const response = await post(path, body);
+    assert.deepEqual([response.status, response.headers.get("retry-after")], [status, "7"], path);
+    assert.match(await response.text(), /overloaded|busy/, path);
+  }
+});
 
 Deno.test("each API's status and JSON for each kind of error, and its headers", async () => {
   const openai = (

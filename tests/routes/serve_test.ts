@@ -1,6 +1,7 @@
 /** A server's life, in a process of its own: loading, signals, draining, and its exit code. */
 import { fileURLToPath } from "node:url";
 import assert from "node:assert/strict";
+import { CALL } from "./dialogue_client.ts";
 import { jsonPost, readEvents } from "./helpers.ts";
 import { raw, statusOf } from "./raw.ts";
 import { ServerProcess } from "./server_process.ts";
@@ -106,6 +107,76 @@ Deno.test("answers that outlast the drain time end with an error event", async (
     error: "Request failed during generation: the engine stopped",
     error_type: "generation",
   });
+  assert.equal(await server.exit(), 0);
+});
+
+/** A stream of each API, and the event that tells it that the engine stopped. */
+const STREAMS: { path: string; body: object; end: RegExp }[] = [
+  {
+    path: "/generate_stream",
+    body: { inputs: "a", parameters: { max_new_tokens: 2000 } },
+    end:
+      /^data: \{"error":"Request failed during generation: the engine stopped","error_type":"generation"\}$/,
+  },
+  {
+    path: "/v1/completions",
+    body: { model: "x", prompt: "a", max_tokens: 2000, stream: true },
+    end:
+      /^data: \{"error":\{"message":"[^"]*the engine stopped","type":"server_error","param":null,"code":null\}\}\n\ndata: \[DONE\]$/,
+  },
+  {
+    path: "/v1/chat/completions",
+    body: {
+      model: "x",
+      messages: [{ role: "user", content: "a" }],
+      max_tokens: 1900,
+      stream: true,
+    },
+    end:
+      /^data: \{"error":\{"message":"[^"]*the engine stopped","type":"server_error","param":null,"code":null\}\}\n\ndata: \[DONE\]$/,
+  },
+  {
+    path: "/v1/dialogues",
+    body: { ...CALL, max_tokens: 1900, stream: true },
+    end: /^event: error\ndata: \{"error":"[^"]*the engine stopped","error_type":"generation"\}$/,
+  },
+  {
+    path: "/api/extra/generate/stream",
+    body: { prompt: "a", max_length: 500 },
+    end:
+      /^event: error\ndata: \{"detail":\{"msg":"[^"]*the engine stopped","type":"generation"\}\}$/,
+  },
+];
+
+Deno.test("drained under load: each stream ends with its API's error event, and whole", async () => {
+  const [server, url] = await readyServer("--drain-seconds", "1");
+  await using _ = server;
+  const load = Array.from({ length: 6 }, () => STREAMS).flat();
+  const streams = await Promise.all(
+    load.map(({ path, body }) => fetch(url + path, jsonPost(body))),
+  );
+  const short = await fetch(`${url}/generate_stream`, SHORT);
+  server.signal("SIGTERM");
+  await server.says(/SIGTERM: /);
+  for (const path of ["/health", "/ping"]) {
+    const ready = await fetch(url + path);
+    assert.equal(ready.status, 503);
+    assert.equal((await ready.json()).status, "draining");
+  }
+  for (const { path, body } of STREAMS) {
+    const refused = await fetch(url + path, jsonPost(body));
+    assert.equal(refused.status, 503, path);
+    assert.ok(Number(refused.headers.get("retry-after")) >= 1, path);
+    assert.match(await refused.text(), /shutting down/);
+  }
+  const texts = await Promise.all(streams.map((stream) => stream.text()));
+  for (const [i, text] of texts.entries()) {
+    const { path, end } = load[i]!;
+    const last = text.trim();
+    const tail = last.split("\n\n").slice(last.endsWith("[DONE]") ? -2 : -1).join("\n\n");
+    assert.match(tail, end, path);
+  }
+  assert.equal((await readEvents(short)).at(-1)!.generated_text, "Oui. ".repeat(8));
   assert.equal(await server.exit(), 0);
 });
 

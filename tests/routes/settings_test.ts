@@ -9,6 +9,7 @@ const DEFAULTS = {
   "port": 8080,
   "queue": 128,
   "parallel": undefined,
+  "queue-seconds": 120,
   "api-key": [],
   "cors-origin": [],
   "allowed-host": [],
@@ -21,6 +22,7 @@ const DEFAULTS = {
   "prompt-lookup": 0,
   "max-binding": undefined,
   "drain-seconds": 30,
+  "stall-seconds": 60,
 };
 
 Deno.test("every setting has a flag and a variable; the flag wins", () => {
@@ -42,6 +44,8 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     PROMPT_LOOKUP: "4",
     MAX_BINDING_BYTES: "1048576",
     DRAIN_SECONDS: "0",
+    QUEUE_SECONDS: "9",
+    STALL_SECONDS: "8",
   };
   const values = {
     "model": "claire",
@@ -49,6 +53,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "port": 9000,
     "queue": 7,
     "parallel": 64,
+    "queue-seconds": 9,
     "api-key": ["one", "two"],
     "cors-origin": ["https://app.example", "http://localhost:3000"],
     "allowed-host": ["claire.example"],
@@ -61,6 +66,7 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "prompt-lookup": 4,
     "max-binding": 1048576,
     "drain-seconds": 0,
+    "stall-seconds": 8,
   };
   assert.deepEqual(readSettings([], variables), values);
   const flags = ["--model", "claire", "--host=::1", "--port", "9000", "--queue=7", "--parallel=64"];
@@ -75,6 +81,8 @@ Deno.test("every setting has a flag and a variable; the flag wins", () => {
     "--max-binding",
     "1048576",
     "--drain-seconds=0",
+    "--queue-seconds=9",
+    "--stall-seconds=8",
   );
   flags.push("--sidecar-key", "three");
   flags.push("--api-key", "one", "--api-key=two", "--allowed-host", "claire.example");
