@@ -12,7 +12,8 @@ import { injector } from "./fault.ts";
 import { kvBytesPerToken } from "./kv_cache.ts";
 import { COUNTERS, type FromWorker, type LoadOptions, type ToWorker } from "./messages.ts";
 import { Runner } from "./runner.ts";
-import { type Listener, Scheduler } from "./scheduler.ts";
+import type { Listener } from "./plan.ts";
+import { Scheduler } from "./scheduler.ts";
 
 /** Requests computed together where nobody says: on a GPU, and where a CPU does its work. */
 const SLOTS = { hardware: 128, software: 4 };

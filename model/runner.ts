@@ -9,7 +9,7 @@ import { Readback } from "../gpu/readback.ts";
 import { FEW_ROWS } from "../kernels/gptq_tiles.ts";
 import { type Falcon, settle } from "./falcon.ts";
 import { type Needs, type SampledRow, Sampler } from "./sampler.ts";
-import type { Plan } from "./scheduler.ts";
+import type { Plan } from "./plan.ts";
 import { MOST_CHAINED, type StepShape } from "./state.ts";
 
 /** All that the commands of a plan depend on. */

@@ -50,7 +50,7 @@ class GatedEngine extends FakeEngine {
 const engine = new GatedEngine({ script: ids("Oui. "), delay: 2, info: { model: name! } });
 const app = createApp({
   engine,
-  text: Promise.resolve({ tokenizer, stopTokens: [END_OF_TEXT] }),
+  text: Promise.resolve({ tokenizer, fingerprint: "", stopTokens: [END_OF_TEXT] }),
   limits: { keepAlive: Number(keepAlive) },
   log: printLogLine,
 });

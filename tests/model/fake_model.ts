@@ -9,12 +9,8 @@ import assert from "node:assert/strict";
 import { type GenerateRequest, GREEDY, type TokenEvent } from "../../model/engine.ts";
 import type { NewSequence } from "../../model/kv_cache.ts";
 import type { SampledRow } from "../../model/sampler.ts";
-import {
-  type BlockPool,
-  type Plan,
-  Scheduler,
-  type SchedulerLimits,
-} from "../../model/scheduler.ts";
+import type { BlockPool, Plan, SchedulerLimits } from "../../model/plan.ts";
+import { Scheduler } from "../../model/scheduler.ts";
 
 export const VOCAB = 50;
 /** Prompts that hold this token make logits that are no distribution. */

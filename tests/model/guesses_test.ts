@@ -5,7 +5,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type GenerateRequest, GREEDY } from "../../model/engine.ts";
-import { type BlockPool, Scheduler } from "../../model/scheduler.ts";
+import type { BlockPool } from "../../model/plan.ts";
+import { Scheduler } from "../../model/scheduler.ts";
 import { committedGolden } from "../golden.ts";
 import { seededRandom } from "../helpers.ts";
 import { answer, withEngine } from "./engine_rig.ts";

@@ -1,7 +1,8 @@
 /** The scheduler with a fake model: what is computed when, and what each request hears. */
 import assert from "node:assert/strict";
 import { GREEDY, type LogitBias, type TokenEvent } from "../../model/engine.ts";
-import { type Plan, Scheduler } from "../../model/scheduler.ts";
+import type { Plan } from "../../model/plan.ts";
+import { Scheduler } from "../../model/scheduler.ts";
 import { expectedEvents, FakeModel, POISON, request } from "./fake_model.ts";
 
 const LIMITS = { slots: 1, maxRows: 8, maxPicks: 3 };
