@@ -84,7 +84,9 @@ export class Scheduler {
     const decoding = this.#running.filter(({ isDecoding }) => isDecoding);
     for (const sequence of decoding) this.#planRows(sequence, plan, maxRows);
     if (this.limits.guesses) decoding.forEach((sequence) => this.#planGuesses(sequence, plan));
-    const inTime = Math.max(rowsInTime, plan.rows.length + LEAST_CHUNK);
+    // A third of the step at least: where many answer, prompts would starve behind them.
+    const chunk = Math.max(LEAST_CHUNK, Math.ceil(decoding.length / 2));
+    const inTime = Math.max(rowsInTime, plan.rows.length + chunk);
     const most = decoding.length > 0 ? Math.min(maxRows, inTime) : maxRows;
     for (const sequence of this.#running) {
       if (!sequence.isDecoding) this.#planRows(sequence, plan, most);

@@ -141,7 +141,7 @@ async function measure({ model, path, reference, short }: Order): Promise<Figure
   const plan = planFor(maxPositions, short);
   const alone = await profile(dir, { ...plan, path, reference, onProgress });
   onProgress("starting the engine");
-  const engine = startLocalEngine({ model: dir, path, queueLimit: 1 });
+  const engine = startLocalEngine({ model: dir, path, queueLimit: 1, slots: 1 });
   try {
     const info = await engine.ready;
     if (info.path !== alone.path) {
