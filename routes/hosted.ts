@@ -5,11 +5,12 @@
  * come from the environment here. Knows no port.
  */
 import { accessOf, exposure, sidecarKeyOf } from "./access.ts";
+import type { Engine } from "../model/engine.ts";
 import { createApp } from "./app.ts";
 import { startBackend } from "./backend.ts";
 import { serverUrl } from "./banner.ts";
 import { reportProgress } from "./progress.ts";
-import { EXIT, FLUSH_SECONDS, printLogLine } from "./serve.ts";
+import { EXIT, firstSignal, FLUSH_SECONDS, printLogLine, shutDown } from "./serve.ts";
 import { limitsOf } from "./service.ts";
 import { readSettings, type Settings, SettingsError, settingsVariables } from "./settings.ts";
 
@@ -58,7 +59,16 @@ export function start(address?: Deno.Addr): NonNullable<typeof app> {
     // Those who wait for an answer are told first.
     setTimeout(() => Deno.exit(EXIT.lost), FLUSH_SECONDS * 1000);
   });
+  if (address) drainAtSignal(engine, settings["drain-seconds"]);
   return app;
+}
+
+/** Deno 2.9.6 does not end at SIGTERM by itself while a worker runs. */
+async function drainAtSignal(engine: Engine, seconds: number): Promise<void> {
+  const { code, sentence } = await firstSignal();
+  console.error(sentence);
+  await shutDown(undefined, engine, seconds);
+  Deno.exit(code);
 }
 
 /** Waits for `promise`, whatever comes of it, but no longer than that. */

@@ -137,7 +137,7 @@ async function lifeOf(
 }
 
 /** Settles at the first signal to stop; a second one ends the process there and then. */
-function firstSignal(): Promise<End> {
+export function firstSignal(): Promise<End> {
   return new Promise((resolve) => {
     let asked = false;
     for (const signal of SIGNALS) {
@@ -155,10 +155,16 @@ function firstSignal(): Promise<End> {
 /**
  * Refuses new requests and lets running answers end; those still going after `seconds` end with an
  * error event.
+ *
+ * @param server undefined where a host has the listener, and nobody knows what is read by now
  */
-async function shutDown(server: Deno.HttpServer, engine: Engine, seconds: number): Promise<void> {
+export async function shutDown(
+  server: Deno.HttpServer | undefined,
+  engine: Engine,
+  seconds: number,
+): Promise<void> {
   const drained = await within(seconds, engine.drain());
-  const flushed = within(FLUSH_SECONDS, server.shutdown());
+  const flushed = within(FLUSH_SECONDS, server?.shutdown() ?? new Promise(() => {}));
   // Answers that are complete but not yet read would be lost with the engine.
   if (drained) await flushed;
   await engine.close();

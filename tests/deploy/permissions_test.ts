@@ -135,3 +135,25 @@ Deno.test("deno serve answers with the same permissions", async () => {
   await server.says(/Clairon serves/);
   assert.equal((await fetch(`${url}/health`)).status, 200);
 });
+
+Deno.test("deno serve ends at SIGTERM, once its answers have ended", async () => {
+  const first = ["serve", "--no-prompt", "--host", "127.0.0.1", "--port", "0"];
+  await using server = new ServerProcess([...FLAGS, MAIN], { MODEL: "" }, first);
+  const url = await server.url();
+  await server.says(/Clairon serves/);
+  const answer = fetch(`${url}/generate`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ inputs: "- Bonjour !\n-", parameters: { max_new_tokens: 20 } }),
+  });
+  while (!/^tgi_batch_current_size\S* 1$/m.test(await metrics(url)));
+  server.signal("SIGTERM");
+  await server.says(/SIGTERM: no new requests/);
+  assert.equal((await answer).status, 200);
+  await server.says(/running answers may end/);
+  assert.equal(await server.exit(), 0);
+});
+
+async function metrics(url: string): Promise<string> {
+  return await (await fetch(`${url}/metrics`)).text();
+}
