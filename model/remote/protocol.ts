@@ -83,7 +83,7 @@ type WireEvent =
 
 export type Line =
   | { accepted: true }
-  | { error: { code: EngineErrorCode; message: string } }
+  | { error: { code: EngineErrorCode; message: string; retryAfter?: number } }
   | WireEvent;
 
 export const ACCEPTED: Line = { accepted: true };
@@ -119,15 +119,18 @@ export function eventLine(event: TokenEvent): Line {
 
 /** What is no EngineError was not written for anybody to read, and is not passed on. */
 export function errorLine(error: unknown): Line {
-  const { code, message } = error instanceof EngineError
+  const { code, message, retryAfter } = error instanceof EngineError
     ? error
     : new EngineError("failed", "The sidecar made a mistake.");
-  return { error: { code, message } };
+  return { error: { code, message, ...(retryAfter !== undefined && { retryAfter }) } };
 }
 
 /** The event of a line; undefined for the one that only says that the request came in. */
 export function lineEvent(line: Line): TokenEvent | undefined {
-  if ("error" in line) throw new EngineError(line.error.code, line.error.message);
+  if ("error" in line) {
+    const { code, message, retryAfter } = line.error;
+    throw new EngineError(code, message, retryAfter);
+  }
   if ("prompt" in line) {
     return {
       type: "prompt",
