@@ -78,6 +78,8 @@ type WireEvent =
     /** Of the model's own logits and of the processed ones; left out when nobody asked. */
     top?: [WireTokens, WireTokens];
     cached?: number;
+    /** Seconds, of the sidecar's own queue. */
+    queued?: number;
     finish?: FinishReason;
   };
 
@@ -106,13 +108,15 @@ export function eventLine(event: TokenEvent): Line {
       top: event.top.map(packTokens),
     };
   }
-  const { id, logprob, processedLogprob, top, processedTop, cachedTokens, finish } = event;
+  const { id, logprob, processedLogprob, top, processedTop, finish } = event;
+  const { cachedTokens, queuedSeconds } = event;
   return {
     token: [id, pack(logprob), pack(processedLogprob)],
     ...(top.length + processedTop.length > 0 && {
       top: [packTokens(top), packTokens(processedTop)],
     }),
     ...(cachedTokens !== undefined && { cached: cachedTokens }),
+    ...(queuedSeconds !== undefined && { queued: queuedSeconds }),
     ...(finish && { finish }),
   };
 }
@@ -139,7 +143,7 @@ export function lineEvent(line: Line): TokenEvent | undefined {
     };
   }
   if (!("token" in line)) return undefined;
-  const { token: [id, logprob, processedLogprob], top, cached, finish } = line;
+  const { token: [id, logprob, processedLogprob], top, cached, queued, finish } = line;
   return {
     type: "token",
     id,
@@ -148,6 +152,7 @@ export function lineEvent(line: Line): TokenEvent | undefined {
     top: top ? unpackTokens(top[0]) : [],
     processedTop: top ? unpackTokens(top[1]) : [],
     ...(cached !== undefined && { cachedTokens: cached }),
+    ...(queued !== undefined && { queuedSeconds: queued }),
     ...(finish && { finish }),
   };
 }

@@ -34,6 +34,7 @@ const event: fc.Arbitrary<TokenEvent> = fc.oneof(
     top: tokens,
     processedTop: tokens,
     cachedTokens: fc.nat(2048),
+    queuedSeconds: fc.double({ min: 0, max: 1e6, noNaN: true }).map((x) => x === 0 ? 0 : x),
     finish: fc.constantFrom("length" as const, "stop_token" as const),
   }, { requiredKeys: ["type", "id", "logprob", "processedLogprob", "top", "processedTop"] }),
 );
