@@ -45,7 +45,7 @@ let wake = () => {};
 scope.onmessage = ({ data }) => {
   if (data.type === "load") load(data.options, new Float64Array(data.counters));
   else if (data.type === "close") closing = true;
-  else if (data.type === "cancel") loaded?.scheduler.cancel(data.id, data.left);
+  else if (data.type === "cancel") loaded?.scheduler.cancel(data.id);
   else if (data.type === "generate" && loaded) admit(loaded, data.id, data.request);
   publish();
   wake();
@@ -156,9 +156,6 @@ function publish(): void {
   counters[COUNTERS.prefixHits] = kv.prefixHits;
   counters[COUNTERS.guessesMade] = scheduler.guesses.made;
   counters[COUNTERS.guessesRight] = scheduler.guesses.right;
-  counters[COUNTERS.cancelledQueued] = scheduler.left.queued;
-  counters[COUNTERS.cancelledPrefill] = scheduler.left.prefill;
-  counters[COUNTERS.cancelledDecode] = scheduler.left.decode;
 }
 
 const listener: Listener = {

@@ -59,9 +59,9 @@ class LocalEngine implements Engine {
     const { unreadEvents, queueSeconds = Infinity } = this.#options;
     const stream = new TokenStream(request, unreadEvents);
     const abort = () => {
-      this.#counters.cancelled[stream.phase]++;
+      if (!stream.hasFailed) this.#counters.cancelled[stream.phase]++;
       stream.fail(signal!.reason);
-      this.#cancel(id, true);
+      this.#cancel(id);
     };
     try {
       signal?.addEventListener("abort", abort, { once: true });
@@ -234,9 +234,9 @@ class LocalEngine implements Engine {
   }
 
   /** Stops the work for a stream, if there is any left. */
-  #cancel(id: number, left = false): void {
+  #cancel(id: number): void {
     if (!this.#streams.has(id)) return;
-    this.#thread.send({ type: "cancel", id, left });
+    this.#thread.send({ type: "cancel", id });
     this.#forget(id);
   }
 

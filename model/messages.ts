@@ -30,8 +30,7 @@ export interface LoadOptions {
 export type ToWorker =
   | { type: "load"; options: LoadOptions; counters: SharedArrayBuffer }
   | { type: "generate"; id: number; request: GenerateRequest }
-  /** `left`: whether its client left; an answer that found its end early is cancelled too. */
-  | { type: "cancel"; id: number; left: boolean }
+  | { type: "cancel"; id: number }
   /** Give the GPU back; "closed" answers. */
   | { type: "close" };
 
@@ -57,10 +56,7 @@ export const COUNTERS = {
   blocksTotal: 5,
   prefixQueries: 6,
   prefixHits: 7,
-  cancelledQueued: 8,
-  cancelledPrefill: 9,
-  cancelledDecode: 10,
-  guessesMade: 11,
-  guessesRight: 12,
+  guessesMade: 8,
+  guessesRight: 9,
 } as const;
 export const COUNTER_BYTES = 8 * Object.keys(COUNTERS).length;

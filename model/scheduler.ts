@@ -22,8 +22,6 @@ interface Planned {
 const LEAST_CHUNK = 8;
 
 export class Scheduler {
-  /** Requests that were cancelled because nobody wants them any more, by how far they had come. */
-  readonly left = { queued: 0, prefill: 0, decode: 0 };
   /** Tokens guessed so far, and those of them that were right. */
   readonly guesses = { made: 0, right: 0 };
   #waiting: Sequence[] = [];
@@ -54,17 +52,11 @@ export class Scheduler {
     this.#waiting.push(new Sequence(id, request, this.clock));
   }
 
-  /**
-   * Forgets a request wherever it is; its slot and blocks are free for the next step.
-   *
-   * @param left whether it is to be counted in `left`: an answer that found its end is not
-   */
-  cancel(id: number, left = true): void {
+  /** Forgets a request wherever it is; its slot and blocks are free for the next step. */
+  cancel(id: number): void {
     const sequence = [...this.#waiting, ...this.#running].find((one) => one.id === id);
     if (!sequence) return;
-    const isRunning = sequence.slot >= 0;
-    if (left) this.left[!isRunning ? "queued" : sequence.isDecoding ? "decode" : "prefill"]++;
-    if (isRunning) this.#finish(sequence);
+    if (sequence.slot >= 0) this.#finish(sequence);
     else this.#waiting = this.#waiting.filter((other) => other !== sequence);
   }
 

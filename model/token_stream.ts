@@ -27,6 +27,11 @@ export class TokenStream {
     return this.#phase;
   }
 
+  /** Whether it was told to end before its time. */
+  get hasFailed(): boolean {
+    return this.#error !== undefined;
+  }
+
   /** Seconds since it began; 0 before. */
   get runningSeconds(): number {
     return this.#phase === "queued" ? 0 : (performance.now() - this.#began) / 1000;

@@ -86,6 +86,8 @@ export interface StreamOptions {
   last?: string;
   /** Whether each event's `type` is its name. */
   named?: boolean;
+  /** The last event of a stream that fails; by default the body that such an error has. */
+  errorEvent?: (error: unknown) => object;
 }
 
 /**
@@ -96,7 +98,7 @@ export interface StreamOptions {
 export async function streamResponse(
   c: RouteContext,
   { limits }: Service,
-  { events, since, headers = {}, last, named = false }: StreamOptions,
+  { events, since, headers = {}, last, named = false, errorEvent }: StreamOptions,
 ): Promise<Response> {
   const record = c.get("record");
   const left = new AbortController();
@@ -105,7 +107,10 @@ export async function streamResponse(
   const body = await eventStream(events(signal), {
     keepAlive: limits.keepAlive,
     stall: limits.stall,
-    onError: (error) => errorBody(c, noteError(c, error)),
+    onError: (error) => {
+      const body = errorBody(c, noteError(c, error));
+      return errorEvent?.(error) ?? body;
+    },
     onCancel: (why) => {
       record.error = why;
       left.abort();

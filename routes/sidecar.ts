@@ -49,6 +49,7 @@ export function sidecarRoutes(service: Service, key: string): Hono<RouteEnv> {
     return streamResponse(c, { ...service, limits }, {
       events: (signal) => together(lines(c, engine, request, signal)),
       since: performance.now(),
+      errorEvent: (error) => [errorLine(error)],
     });
   });
 

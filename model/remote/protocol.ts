@@ -78,12 +78,14 @@ type WireEvent =
     /** Of the model's own logits and of the processed ones; left out when nobody asked. */
     top?: [WireTokens, WireTokens];
     cached?: number;
+    /** Seconds, of the sidecar's own queue. */
+    queued?: number;
     finish?: FinishReason;
   };
 
 export type Line =
   | { accepted: true }
-  | { error: { code: EngineErrorCode; message: string } }
+  | { error: { code: EngineErrorCode; message: string; retryAfter?: number } }
   | WireEvent;
 
 export const ACCEPTED: Line = { accepted: true };
@@ -106,28 +108,33 @@ export function eventLine(event: TokenEvent): Line {
       top: event.top.map(packTokens),
     };
   }
-  const { id, logprob, processedLogprob, top, processedTop, cachedTokens, finish } = event;
+  const { id, logprob, processedLogprob, top, processedTop, finish } = event;
+  const { cachedTokens, queuedSeconds } = event;
   return {
     token: [id, pack(logprob), pack(processedLogprob)],
     ...(top.length + processedTop.length > 0 && {
       top: [packTokens(top), packTokens(processedTop)],
     }),
     ...(cachedTokens !== undefined && { cached: cachedTokens }),
+    ...(queuedSeconds !== undefined && { queued: queuedSeconds }),
     ...(finish && { finish }),
   };
 }
 
 /** What is no EngineError was not written for anybody to read, and is not passed on. */
 export function errorLine(error: unknown): Line {
-  const { code, message } = error instanceof EngineError
+  const { code, message, retryAfter } = error instanceof EngineError
     ? error
     : new EngineError("failed", "The sidecar made a mistake.");
-  return { error: { code, message } };
+  return { error: { code, message, ...(retryAfter !== undefined && { retryAfter }) } };
 }
 
 /** The event of a line; undefined for the one that only says that the request came in. */
 export function lineEvent(line: Line): TokenEvent | undefined {
-  if ("error" in line) throw new EngineError(line.error.code, line.error.message);
+  if ("error" in line) {
+    const { code, message, retryAfter } = line.error;
+    throw new EngineError(code, message, retryAfter);
+  }
   if ("prompt" in line) {
     return {
       type: "prompt",
@@ -136,7 +143,7 @@ export function lineEvent(line: Line): TokenEvent | undefined {
     };
   }
   if (!("token" in line)) return undefined;
-  const { token: [id, logprob, processedLogprob], top, cached, finish } = line;
+  const { token: [id, logprob, processedLogprob], top, cached, queued, finish } = line;
   return {
     type: "token",
     id,
@@ -145,6 +152,7 @@ export function lineEvent(line: Line): TokenEvent | undefined {
     top: top ? unpackTokens(top[0]) : [],
     processedTop: top ? unpackTokens(top[1]) : [],
     ...(cached !== undefined && { cachedTokens: cached }),
+    ...(queued !== undefined && { queuedSeconds: queued }),
     ...(finish && { finish }),
   };
 }

@@ -6,6 +6,7 @@
 import {
   type Engine,
   EngineError,
+  type EngineErrorCode,
   type EngineInfo,
   type EngineState,
   type EngineStats,
@@ -184,8 +185,11 @@ class RemoteEngine implements Engine {
   }
 }
 
-/** Whether another sidecar may do better: what is wrong with the request is wrong everywhere. */
+/** What is wrong with the request, its numbers or its client is wrong everywhere. */
+const EVERYWHERE: readonly EngineErrorCode[] = ["invalid", "failed", "unread"];
+
+/** Whether another sidecar may do better. */
 function isOnlyThere(error: unknown): error is EngineError | SidecarError {
   return error instanceof SidecarError ||
-    error instanceof EngineError && error.code !== "invalid" && error.code !== "failed";
+    error instanceof EngineError && !EVERYWHERE.includes(error.code);
 }

@@ -28,6 +28,10 @@ const COUNTED = [
   "cancelledQueued",
   "cancelledPrefill",
   "cancelledDecode",
+  "cancelledWriting",
+  "refusedFull",
+  "refusedLate",
+  "restarts",
 ] as const;
 
 export interface SidecarOptions {

@@ -62,6 +62,11 @@ const COUNTERS: Figure[] = [
     help: "Tokens that prompt lookup guessed rightly.",
     read: (stats) => stats.guessesRight,
   },
+  {
+    name: "clairon_restarts_total",
+    help: "Times that the GPU failed and the model was loaded again.",
+    read: (stats) => stats.restarts,
+  },
 ];
 
 /** With the label `model_name`, and only once there is a model to name: as vLLM has them. */
@@ -164,11 +169,24 @@ export function registerFigures(registry: Registry, engine: Engine): void {
     labelNames: ["phase"],
     registers,
     collect() {
-      const { cancelledQueued, cancelledPrefill, cancelledDecode } = engine.stats();
+      const stats = engine.stats();
       this.reset();
-      this.inc({ phase: "queued" }, cancelledQueued);
-      this.inc({ phase: "prefill" }, cancelledPrefill);
-      this.inc({ phase: "decode" }, cancelledDecode);
+      this.inc({ phase: "queued" }, stats.cancelledQueued);
+      this.inc({ phase: "prefill" }, stats.cancelledPrefill);
+      this.inc({ phase: "decode" }, stats.cancelledDecode);
+      this.inc({ phase: "writing" }, stats.cancelledWriting);
+    },
+  });
+  new Counter({
+    name: "clairon_queue_refusals_total",
+    help: "Answers that the queue refused: it was full, or they waited in it too long.",
+    labelNames: ["reason"],
+    registers,
+    collect() {
+      const { refusedFull, refusedLate } = engine.stats();
+      this.reset();
+      this.inc({ reason: "full" }, refusedFull);
+      this.inc({ reason: "late" }, refusedLate);
     },
   });
   new Gauge({

@@ -17,9 +17,13 @@ const MODEL = committedGolden("q4-g64-act");
 const PROMPTS = loadGolden(MODEL).prompts.map(({ ids }) => ids);
 
 /** Begins an answer that takes long, and reads its first token. */
-async function begin(engine: Engine, changes: Partial<GenerateRequest> = {}) {
+async function begin(
+  engine: Engine,
+  changes: Partial<GenerateRequest> = {},
+  signal?: AbortSignal,
+) {
   const long = request({ prompt: [1, 2, 3], maxNewTokens: 1900, ...changes });
-  const reader = engine.generate(long)[Symbol.asyncIterator]();
+  const reader = engine.generate(long, signal)[Symbol.asyncIterator]();
   await reader.next();
   return reader;
 }
@@ -131,12 +135,17 @@ Deno.test("engine: who waits too long for its turn is refused as busy, and keeps
 Deno.test("engine: an answer that too much of lies unread is ended, and frees its place", () =>
   withEngine({ model: MODEL, slots: 1, unreadEvents: 10 }, async (engine) => {
     const expected = await answer(engine);
-    const silent = await begin(engine);
+    const leave = new AbortController();
+    const silent = await begin(engine, {}, leave.signal);
     const before = engine.stats().rows;
     assert.deepEqual(await answer(engine), expected);
     const { cancelledWriting, running, blocksUsed, rows } = engine.stats();
     assert.deepEqual([cancelledWriting, running, blocksUsed], [1, 0, 0]);
     assert(rows - before < 100, `${rows - before} more rows were computed`);
+    // Whoever leaves after that is not counted again.
+    leave.abort(new Error("left"));
+    const { cancelledDecode, cancelledWriting: still } = engine.stats();
+    assert.deepEqual([cancelledDecode, still], [0, 1]);
     await refused(readOn(silent), "unread");
   }));
 

@@ -258,20 +258,3 @@ Deno.test("scheduler: a long prompt goes in chunks beside those who decode, and 
   assert.deepEqual(model.steps, [64, 6, 20, 20, 20, 9]);
   assert.equal(model.heard.get(1)!.length, 5);
 });
-
-Deno.test("scheduler: those who leave are counted by how far they had come, those who end are not", () => {
-  const model = new FakeModel({ slots: 2, maxRows: 8, maxPicks: 8 }, 1000);
-  const { scheduler } = model;
-  scheduler.add(1, request({ prompt: [1], maxNewTokens: 20 }));
-  model.step();
-  scheduler.add(2, request({ prompt: prompt(70) }));
-  scheduler.add(3, request());
-  model.step();
-  for (const id of [1, 2, 3, 3, 4]) scheduler.cancel(id);
-  assert.deepEqual(scheduler.left, { queued: 1, prefill: 1, decode: 1 });
-  scheduler.add(5, request());
-  model.step();
-  scheduler.cancel(5, false);
-  assert.deepEqual(scheduler.left, { queued: 1, prefill: 1, decode: 1 });
-  model.finish();
-});

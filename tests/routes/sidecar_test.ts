@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { EngineError, type GenerateRequest, GREEDY } from "../../model/engine.ts";
 import { createApp } from "../../routes/app.ts";
 import type { RequestLogLine } from "../../routes/request_log.ts";
+import type { Limits } from "../../routes/service.ts";
 import { FakeEngine, type FakeEngineOptions } from "../model/fake_engine.ts";
 import {
   END_OF_TEXT,
@@ -15,6 +16,7 @@ import {
   until,
   withServer,
 } from "./helpers.ts";
+import { head } from "./raw.ts";
 
 const KEY = "between-us";
 const GENERATE = "/internal/v1/generate";
@@ -29,7 +31,11 @@ const REQUEST: GenerateRequest = {
   promptLogprobs: false,
 };
 
-function sidecar(options: FakeEngineOptions = {}, keys: string[] = []) {
+function sidecar(
+  options: FakeEngineOptions = {},
+  keys: string[] = [],
+  limits: Partial<Limits> = {},
+) {
   const engine = new FakeEngine(options);
   const log: RequestLogLine[] = [];
   const text = Promise.resolve({ tokenizer, stopTokens: [END_OF_TEXT], fingerprint: "f00d" });
@@ -38,6 +44,7 @@ function sidecar(options: FakeEngineOptions = {}, keys: string[] = []) {
     text,
     sidecarKey: KEY,
     access: { keys },
+    limits,
     log: (line) => log.push(line),
   });
   return { app, engine, log };
@@ -165,6 +172,24 @@ Deno.test("an edge that leaves while its long request waits ends that", async ()
     await response.body!.cancel().catch(() => {});
     await until(() => engine.cancellations === 1 && log.length === 1);
     assert.equal(log[0]!.error, "cancelled");
+  });
+});
+
+Deno.test("an edge that reads nothing is told so, as a line, and its work ends", async () => {
+  const { app, engine, log } = sidecar({ info: { maxPositions: 1e6 } }, [], { stall: 300 });
+  await withServer(app, async (_url, port) => {
+    const body = JSON.stringify({ ...REQUEST, maxNewTokens: 900_000, topTokens: 5 });
+    const lines = `Authorization: Bearer ${KEY}\r\nContent-Length: ${body.length}`;
+    const silent = await Deno.connect({ hostname: "127.0.0.1", port });
+    await silent.write(new TextEncoder().encode(head(GENERATE, lines) + body));
+    await until(() => log.length === 1);
+    assert.equal(log[0]!.error, "unread");
+    assert.equal(engine.running, 0);
+    const text = await new Response(silent.readable).text();
+    const last = text.split("\n").filter((line) => line.startsWith("data: ")).at(-1)!;
+    assert.deepEqual(JSON.parse(last.slice("data: ".length)), [
+      { error: { code: "unread", message: "The stream was not read." } },
+    ]);
   });
 });
 

@@ -34,6 +34,7 @@ const event: fc.Arbitrary<TokenEvent> = fc.oneof(
     top: tokens,
     processedTop: tokens,
     cachedTokens: fc.nat(2048),
+    queuedSeconds: fc.double({ min: 0, max: 1e6, noNaN: true }).map((x) => x === 0 ? 0 : x),
     finish: fc.constantFrom("length" as const, "stop_token" as const),
   }, { requiredKeys: ["type", "id", "logprob", "processedLogprob", "top", "processedTop"] }),
 );
@@ -72,6 +73,15 @@ Deno.test("the wire's shapes are these, for an edge and a sidecar of different a
 Deno.test("an engine's error keeps its code and sentence; any other one says nothing", () => {
   const told = errorLine(new EngineError("busy", "Too many requests are waiting."));
   assert.throws(() => lineEvent(told), { code: "busy", message: "Too many requests are waiting." });
+  assert.deepEqual(told, { error: { code: "busy", message: "Too many requests are waiting." } });
+  const later = errorLine(new EngineError("busy", "Too many requests are waiting.", 7));
+  assert.throws(() => lineEvent(JSON.parse(JSON.stringify(later))), {
+    name: "EngineError",
+    code: "busy",
+    retryAfter: 7,
+  });
+  const unread = errorLine(new EngineError("unread", "The answer was not read."));
+  assert.throws(() => lineEvent(unread), { code: "unread", retryAfter: undefined });
   const untold = errorLine(new TypeError("secret prompt"));
   assert.doesNotMatch(JSON.stringify(untold), /secret/);
   assert.throws(() => lineEvent(untold), { name: "EngineError", code: "failed" });

@@ -137,6 +137,26 @@ Deno.test("what is wrong with a request is told at once; busy only when all are"
   });
 });
 
+Deno.test("busy says when to come back, and what was not read is no fault of its sidecar", async () => {
+  await using a = new FakeSidecar({
+    error: new EngineError("busy", "The request waited too long for its turn.", 17),
+    failAfter: 0,
+  });
+  await withEdge([a], async ({ engine, notes }) => {
+    await engine.ready;
+    await assert.rejects(eventsOf(engine), { code: "busy", retryAfter: 17 });
+    a.engine.error = new EngineError("unread", "The answer was not read.");
+    a.engine.failAfter = 2;
+    const events: TokenEvent[] = [];
+    await assert.rejects(async () => {
+      for await (const event of engine.generate(request())) events.push(event);
+    }, { name: "EngineError", code: "unread" });
+    assert.equal(events.length, 2);
+    assert.equal(engine.stats().state, "ready");
+    assert.equal(notes.length, 1);
+  });
+});
+
 Deno.test("a sidecar that drains ends what it has and gets nothing new", async () => {
   await using a = new FakeSidecar({ delay: 10 });
   await using b = new FakeSidecar({ delay: 10 });

@@ -71,6 +71,10 @@ Deno.test("metrics: what the engine says is what a scrape says", async () => {
     cancelledQueued: 1,
     cancelledPrefill: 2,
     cancelledDecode: 4,
+    cancelledWriting: 8,
+    refusedFull: 6,
+    refusedLate: 9,
+    restarts: 1,
   });
   // Twice: counters that are read must not add up.
   await scrape(test);
@@ -98,6 +102,10 @@ Deno.test("metrics: what the engine says is what a scrape says", async () => {
     ["clairon_cancellations_total", { phase: "queued" }, 1],
     ["clairon_cancellations_total", { phase: "prefill" }, 2],
     ["clairon_cancellations_total", { phase: "decode" }, 4],
+    ["clairon_cancellations_total", { phase: "writing" }, 8],
+    ["clairon_queue_refusals_total", { reason: "full" }, 6],
+    ["clairon_queue_refusals_total", { reason: "late" }, 9],
+    ["clairon_restarts_total", {}, 1],
     ["clairon_engine_state", { state: "draining" }, 1],
     ["clairon_engine_state", { state: "ready" }, 0],
   ];
