@@ -3,16 +3,20 @@
  * routes, settings and times. No cluster has run them.
  */
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { ScaledObject } from "@kubernetes-models/keda/keda.sh/v1alpha1";
 import { PodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 import { Deployment, StatefulSet } from "kubernetes-models/apps/v1";
 import { NetworkPolicy } from "kubernetes-models/networking.k8s.io/v1";
 import { PodDisruptionBudget } from "kubernetes-models/policy/v1";
 import { PersistentVolumeClaim, Service } from "kubernetes-models/v1";
+import { builtinModel } from "../../model/builtin.ts";
 import { readSettings } from "../../routes/settings.ts";
 import { FLUSH_SECONDS } from "../../routes/serve.ts";
-import { testApp } from "../routes/helpers.ts";
+import { fakeSidecar, SIDECAR_KEY } from "../routes/edge_rig.ts";
+import { jsonPost, testApp } from "../routes/helpers.ts";
 import { readExposition } from "../routes/metrics/exposition.ts";
+import { ServerProcess } from "../routes/server_process.ts";
 import {
   build,
   filesOf,
@@ -138,6 +142,33 @@ Deno.test("kubernetes: KEDA's query asks for a metric that is there, with the jo
   assert.deepEqual(selector!.matchers.map(({ label, value }) => [label, value]), [
     ["job", pairs[monitor.jobLabel]],
   ]);
+});
+
+Deno.test("kubernetes: an edge starts, answers and shows its page by its own command alone", async () => {
+  const [{ spec }] = await readResources("edge-and-sidecars/edge.yaml");
+  const [program, verb, ...words]: string[] = spec.template.spec.containers[0].command;
+  assert.deepEqual([program, verb], ["deno", "run"]);
+  const root = fileURLToPath(new URL("../../", import.meta.url));
+  const here = words.map((word) =>
+    word.replace("/opt/clairon", root).replace("/model", builtinModel()).replace(
+      /^main/,
+      `${root}$&`,
+    )
+  );
+  await using sidecar = fakeSidecar(1);
+  const env = { MODEL: builtinModel(), ENGINE: await sidecar.url(), SIDECAR_KEY };
+  await using edge = new ServerProcess([...here, "--port", "0"], env, ["run"]);
+  await edge.says(/is ready on/);
+  const url = await edge.url();
+  for (const path of ["/health", "/metrics", "/docs", "/v1/models"]) {
+    const answer = await fetch(url + path);
+    assert.equal(answer.status, 200, `${path}: ${await answer.text()}`);
+  }
+  const page = await fetch(url, { headers: { accept: "text/html" } });
+  assert.match(await page.text(), /<html/);
+  const request = { inputs: "- Bonjour !\n-", parameters: { max_new_tokens: 2 } };
+  assert.equal((await fetch(`${url}/generate`, jsonPost(request))).status, 200);
+  assert.doesNotMatch(edge.stderr, /requires .* access|not allowed/i);
 });
 
 for (const overlay of OVERLAYS) {
