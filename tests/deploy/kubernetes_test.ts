@@ -150,10 +150,7 @@ Deno.test("kubernetes: an edge starts, answers and shows its page by its own com
   assert.deepEqual([program, verb], ["deno", "run"]);
   const root = fileURLToPath(new URL("../../", import.meta.url));
   const here = words.map((word) =>
-    word.replace("/opt/clairon", root).replace("/model", builtinModel()).replace(
-      /^main/,
-      `${root}$&`,
-    )
+    word.replace("/model", builtinModel()).replace(/^main/, `${root}$&`)
   );
   await using sidecar = fakeSidecar(1);
   const env = { MODEL: builtinModel(), ENGINE: await sidecar.url(), SIDECAR_KEY };
