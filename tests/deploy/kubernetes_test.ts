@@ -113,7 +113,8 @@ Deno.test("kubernetes: variables are those that serve may read, with values that
 Deno.test("kubernetes: probes ask what a loading server answers as they expect", async () => {
   const status = async (state: "loading" | "ready", path: string) =>
     (await testApp({ state }).app.request(path)).status;
-  const probed = (await written()).flatMap((resource) => podOf(resource)?.spec.containers ?? []);
+  const resources = await written();
+  const probed = resources.flatMap((resource) => podOf(resource)?.spec.containers ?? []);
   assert.equal(probed.length, 2);
   for (const { startupProbe, readinessProbe, livenessProbe, ports } of probed) {
     for (const probe of [startupProbe, readinessProbe, livenessProbe].filter(Boolean)) {
@@ -124,7 +125,12 @@ Deno.test("kubernetes: probes ask what a loading server answers as they expect",
     assert.equal(await status("loading", livenessProbe.httpGet.path), 200);
     if (!startupProbe) continue;
     // 4 GB at 10 Mbit/s are 53 minutes.
-    assert.ok(startupProbe.periodSeconds * startupProbe.failureThreshold >= 3200);
+    const seconds = startupProbe.periodSeconds * startupProbe.failureThreshold;
+    assert.ok(seconds >= 3200);
+    const { progressDeadlineSeconds } = resources.find(({ kind, metadata }) =>
+      kind === "Deployment" && metadata.name === "clairon"
+    ).spec;
+    assert.ok(progressDeadlineSeconds > seconds);
   }
 });
 
