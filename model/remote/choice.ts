@@ -12,6 +12,8 @@ export interface Candidate {
   readonly url: string;
   /** Requests that it has now. */
   readonly load: number;
+  /** Requests that it computes together, where it is known. */
+  readonly slots?: number;
 }
 
 /** A block of the KV cache: less than that is never shared, so nothing is lost below it. */
@@ -19,6 +21,12 @@ const PREFIX_TOKENS = 32;
 
 /** How far above the mean load a preferred sidecar may be. */
 const LOAD_FACTOR = 1.25;
+
+/**
+ * Part of its slots that it may fill whatever the others do: a busy mean of one would send dialogues
+ * away from what is kept of them for nothing (deploy/capacity.md).
+ */
+const FREE_SHARE = 1 / 4;
 
 /**
  * What requests have in common that should meet on one sidecar: the session, if the client names
@@ -44,7 +52,7 @@ export function inOrder<C extends Candidate>(key: string, candidates: readonly C
     .map(({ candidate }) => candidate);
   const total = ranked.reduce((sum, { load }) => sum + load, 0);
   const limit = Math.ceil(LOAD_FACTOR * (total + 1) / ranked.length);
-  const hasRoom = ({ load }: C) => load < limit;
+  const hasRoom = ({ load, slots = 0 }: C) => load < Math.max(limit, FREE_SHARE * slots);
   return [
     ...ranked.filter(hasRoom),
     ...ranked.filter((candidate) => !hasRoom(candidate)).sort((a, b) => a.load - b.load),

@@ -69,6 +69,10 @@ export class Sidecar {
     return this.inFlight + this.#others;
   }
 
+  get slots(): number {
+    return this.info?.slots ?? 0;
+  }
+
   get info(): EngineInfo | null {
     return this.#report?.info ?? null;
   }

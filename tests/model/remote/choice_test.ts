@@ -45,6 +45,14 @@ Deno.test("a sidecar that is clearly busier is passed over, and comes after thos
   }
 });
 
+Deno.test("a quarter of its slots a sidecar fills with its own dialogues, however idle the others", () => {
+  const [first] = inOrder("key", idle(3)).map(({ url }) => url);
+  const loaded = (load: number) =>
+    idle(3).map(({ url }) => ({ url, slots: 128, load: url === first ? load : 0 }));
+  assert.equal(inOrder("key", loaded(31))[0]!.url, first);
+  assert.notEqual(inOrder("key", loaded(32))[0]!.url, first);
+});
+
 Deno.test("whatever the keys, no load goes far above the mean", () => {
   fc.assert(
     fc.property(
