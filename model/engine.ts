@@ -180,6 +180,27 @@ export interface EngineStats {
   restarts: number;
 }
 
+/** Of an engine that has done nothing. */
+export const NO_COUNTS: Readonly<Omit<EngineStats, "state" | "progress">> = {
+  running: 0,
+  waiting: 0,
+  rows: 0,
+  steps: 0,
+  blocksUsed: 0,
+  blocksTotal: 0,
+  prefixQueries: 0,
+  prefixHits: 0,
+  guessesMade: 0,
+  guessesRight: 0,
+  cancelledQueued: 0,
+  cancelledPrefill: 0,
+  cancelledDecode: 0,
+  cancelledWriting: 0,
+  refusedFull: 0,
+  refusedLate: 0,
+  restarts: 0,
+};
+
 export interface Engine {
   /** Resolves once the model can answer; rejects when it cannot be loaded. */
   readonly ready: Promise<EngineInfo>;

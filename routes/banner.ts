@@ -21,7 +21,9 @@ export function banner(url: string, info: EngineInfo, keyed = false): string {
   model       ${info.model} (${info.bits}-bit, ${group}${order})
   branch      ${branchOf(info)}
   adapter     ${info.adapter}${software}
-  path        ${info.path}${info.pathReason === undefined ? "" : ` (${info.pathReason})`}
+  path        ${info.path}${info.pathReason === undefined ? "" : ` (${info.pathReason})`}${
+    rows(info)
+  }
   GPU memory  ${formatBytes(info.gpuMemoryBytes)}
   KV cache    ${formatBytes(info.kvBytes)} of it: ${info.kvTokens} tokens, ${answers(info.slots)}
   loaded in   ${info.loadSeconds.toFixed(1)} s
@@ -29,6 +31,15 @@ export function banner(url: string, info: EngineInfo, keyed = false): string {
 Try it:
 curl ${url}/generate${key} -H 'Content-Type: application/json' -d ${shellQuote(JSON.stringify(TRY))}
 `;
+}
+
+/** How several rows are computed, where it is not the usual way; the error is LOG.md's. */
+function rows({ activations, deterministic }: EngineInfo): string {
+  const ways = [
+    ...activations === "int8" ? ["int8, logits off by an NMSE of 2e-4 to 4e-4"] : [],
+    ...deterministic ? ["deterministic"] : [],
+  ];
+  return ways.length === 0 ? "" : `\n  batches     ${ways.join("; ")}`;
 }
 
 function answers(slots: number): string {

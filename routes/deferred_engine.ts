@@ -9,6 +9,7 @@ import {
   type EngineState,
   type EngineStats,
   type GenerateRequest,
+  NO_COUNTS,
   type TokenEvent,
 } from "../model/engine.ts";
 
@@ -73,23 +74,7 @@ class DeferredEngine implements Engine {
     return this.#engine?.stats() ?? {
       state: this.#state,
       progress: this.progress(),
-      running: 0,
-      waiting: 0,
-      rows: 0,
-      blocksUsed: 0,
-      blocksTotal: 0,
-      steps: 0,
-      prefixQueries: 0,
-      prefixHits: 0,
-      cancelledQueued: 0,
-      cancelledPrefill: 0,
-      cancelledDecode: 0,
-      guessesMade: 0,
-      guessesRight: 0,
-      cancelledWriting: 0,
-      refusedFull: 0,
-      refusedLate: 0,
-      restarts: 0,
+      ...NO_COUNTS,
     };
   }
 

@@ -11,6 +11,7 @@ import {
   type EngineState,
   type EngineStats,
   type GenerateRequest,
+  NO_COUNTS,
   type TokenEvent,
 } from "../engine.ts";
 import { affinityKey, inOrder } from "./choice.ts";
@@ -131,23 +132,7 @@ class RemoteEngine implements Engine {
       progress: this.#state === "loading"
         ? Math.max(0, ...this.#sidecars.map(({ progress }) => progress))
         : 1,
-      running: 0,
-      waiting: 0,
-      rows: 0,
-      steps: 0,
-      blocksUsed: 0,
-      blocksTotal: 0,
-      prefixQueries: 0,
-      prefixHits: 0,
-      guessesMade: 0,
-      guessesRight: 0,
-      cancelledQueued: 0,
-      cancelledPrefill: 0,
-      cancelledDecode: 0,
-      cancelledWriting: 0,
-      refusedFull: 0,
-      refusedLate: 0,
-      restarts: 0,
+      ...NO_COUNTS,
     };
     for (const { stats } of this.#sidecars) {
       if (stats === undefined) continue;

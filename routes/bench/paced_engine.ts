@@ -5,12 +5,13 @@
  * engine's boundary but the order of events.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type {
-  Engine,
-  EngineInfo,
-  EngineStats,
-  GenerateRequest,
-  TokenEvent,
+import {
+  type Engine,
+  type EngineInfo,
+  type EngineStats,
+  type GenerateRequest,
+  NO_COUNTS,
+  type TokenEvent,
 } from "../../model/engine.ts";
 
 const INFO: EngineInfo = {
@@ -59,25 +60,12 @@ export function pacedEngine(interval: number, id: number): Engine {
     }
   }
   const stats = (): EngineStats => ({
+    ...NO_COUNTS,
     state: "ready",
     progress: 1,
     running,
-    waiting: 0,
     rows,
     steps: rows,
-    blocksUsed: 0,
-    blocksTotal: 0,
-    prefixQueries: 0,
-    prefixHits: 0,
-    guessesMade: 0,
-    guessesRight: 0,
-    cancelledQueued: 0,
-    cancelledPrefill: 0,
-    cancelledDecode: 0,
-    cancelledWriting: 0,
-    refusedFull: 0,
-    refusedLate: 0,
-    restarts: 0,
   });
   return {
     ready: Promise.resolve(INFO),

@@ -13,6 +13,7 @@ import {
   type EngineState,
   type EngineStats,
   type GenerateRequest,
+  NO_COUNTS,
   type TokenEvent,
   type TokenLogprob,
 } from "../../model/engine.ts";
@@ -186,6 +187,7 @@ export class FakeEngine implements Engine {
 
   stats(): EngineStats {
     return {
+      ...NO_COUNTS,
       state: this.state,
       progress: this.progress,
       running: this.running,
@@ -193,18 +195,6 @@ export class FakeEngine implements Engine {
       rows: this.#rows,
       blocksUsed: this.running,
       blocksTotal: 64,
-      steps: 0,
-      prefixQueries: 0,
-      prefixHits: 0,
-      cancelledQueued: 0,
-      cancelledPrefill: 0,
-      cancelledDecode: 0,
-      guessesMade: 0,
-      guessesRight: 0,
-      cancelledWriting: 0,
-      refusedFull: 0,
-      refusedLate: 0,
-      restarts: 0,
     };
   }
 

@@ -32,3 +32,13 @@ Deno.test("the banner names the adapter, and says when it is a CPU", () => {
   assert.doesNotMatch(text, /Authorization/);
   assert.match(banner("http://x:1", info, true), / -H "Authorization: Bearer \$API_KEY" /);
 });
+
+Deno.test("the banner says when batches are computed in another way, and how coarse that is", () => {
+  const { info } = new FakeEngine();
+  assert.doesNotMatch(banner("http://x:1", info), / batches /);
+  const coarse = banner("http://x:1", { ...info, activations: "int8", deterministic: true });
+  assert.match(
+    coarse,
+    /\n {2}batches +int8, logits off by an NMSE of .+; deterministic\n {2}GPU memory/,
+  );
+});
