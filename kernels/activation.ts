@@ -36,6 +36,32 @@ export function activationBytes(rows: number, width: number): number {
 export type NumberBytes = 1 | 2;
 
 /**
+ * From floats to the whole numbers of a chunk. `size_of(values)` is the size of the largest of four
+ * numbers, as bits: they sort as their floats do, and NaN above all, which max() of floats would
+ * drop. `whole_numbers(values, largest)` are four of a chunk whose largest size is `largest`,
+ * `scale_of(largest)` is its scale, as bits. The kernel declares the override NUMBER_BYTES.
+ */
+export const QUANTISE = `
+fn largest_whole() -> f32 {
+  return select(16319.0, 127.0, NUMBER_BYTES == 1u); // 128 * 127 + 63
+}
+
+fn size_of(values: vec4<f32>) -> u32 {
+  let size = bitcast<vec4<u32>>(values) & vec4(0x7fffffffu);
+  return max(max(size.x, size.y), max(size.z, size.w));
+}
+
+fn whole_numbers(values: vec4<f32>, largest: f32) -> vec4<i32> {
+  let inverse = select(largest_whole() / largest, 0.0, largest < 1e-30);
+  return vec4<i32>(round(values * inverse));
+}
+
+fn scale_of(largest: f32) -> u32 {
+  return bitcast<u32>(largest / largest_whole());
+}
+`;
+
+/**
  * `store_quad(values, place, thread, inside)` writes four numbers of a chunk to `y: array<u32>`;
  * `inside` tells threads that have something to write. `place_of(row, chunk, chunks)` is the place
  * of a chunk. The kernel declares y, THREADS and the override NUMBER_BYTES.
@@ -44,8 +70,7 @@ export type NumberBytes = 1 | 2;
  * shares with the seven threads of its group of eight, which agree on `inside`. A number that is not
  * finite leaves a scale that is not.
  */
-export const STORE_QUAD = `
-// Sizes as bits: they sort as their floats do, and NaN above all, which max() of floats would drop.
+export const STORE_QUAD = QUANTISE + `
 var<workgroup> quad_largest: array<u32, THREADS>;
 var<workgroup> quad_sum: array<i32, THREADS>;
 
@@ -57,19 +82,16 @@ fn place_of(row: u32, chunk: u32, chunks: u32) -> Place {
 }
 
 fn store_quad(values: vec4<f32>, place: Place, thread: u32, inside: bool) {
-  let largest_whole = select(16319.0, 127.0, NUMBER_BYTES == 1u); // 128 * 127 + 63
   let part = thread % 8u;
   let mates = thread - part;
-  let size = bitcast<vec4<u32>>(values) & vec4(0x7fffffffu);
-  quad_largest[thread] = max(max(size.x, size.y), max(size.z, size.w));
+  quad_largest[thread] = size_of(values);
   workgroupBarrier();
   let a = max(quad_largest[mates], quad_largest[mates + 1u]);
   let b = max(quad_largest[mates + 2u], quad_largest[mates + 3u]);
   let c = max(quad_largest[mates + 4u], quad_largest[mates + 5u]);
   let d = max(quad_largest[mates + 6u], quad_largest[mates + 7u]);
   let largest = bitcast<f32>(max(max(a, b), max(c, d)));
-  let inverse = select(largest_whole / largest, 0.0, largest < 1e-30);
-  let whole = vec4<i32>(round(values * inverse));
+  let whole = whole_numbers(values, largest);
   quad_sum[thread] = whole.x + whole.y + whole.z + whole.w;
   workgroupBarrier();
   if (!inside) {
@@ -87,7 +109,7 @@ fn store_quad(values: vec4<f32>, place: Place, thread: u32, inside: bool) {
     let first = quad_sum[mates] + quad_sum[mates + 1u] + quad_sum[mates + 2u] + quad_sum[mates + 3u];
     let second = quad_sum[mates + 4u] + quad_sum[mates + 5u] + quad_sum[mates + 6u] + quad_sum[mates + 7u];
     let last = 4u * (place.first + 4u * place.stride);
-    y[last] = bitcast<u32>(largest / largest_whole);
+    y[last] = scale_of(largest);
     y[last + 1u] = bitcast<u32>(first + second);
   }
 }

@@ -7,17 +7,20 @@
 import { STORE_QUAD } from "./activation.ts";
 import { GELU } from "./gelu.ts";
 
-/**
- * `dot_bytes(a, b)` multiplies sixteen signed bytes by sixteen. `finish(value, row, output, thread,
- * inside)` stores four outputs of a row as EPILOGUE says; the kernel declares EPILOGUE, OUT and
- * `y: array<u32>`, and all threads of the workgroup call it (see `STORE_QUAD`).
- */
-export const FINISH = GELU + STORE_QUAD + `
+/** `dot_bytes(a, b)` multiplies sixteen signed bytes by sixteen. */
+export const DOT_BYTES = `
 fn dot_bytes(a: vec4<u32>, b: vec4<u32>) -> i32 {
   return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) +
     dot4I8Packed(a.w, b.w);
 }
+`;
 
+/**
+ * Besides, `finish(value, row, output, thread, inside)` stores four outputs of a row as EPILOGUE
+ * says; the kernel declares EPILOGUE, OUT and `y: array<u32>`, and all threads of the workgroup call
+ * it (see `STORE_QUAD`).
+ */
+export const FINISH = GELU + STORE_QUAD + DOT_BYTES + `
 fn finish(product: vec4<f32>, row: u32, output: u32, thread: u32, inside: bool) {
   if (EPILOGUE == 1u) {
     store_quad(gelu(product), place_of(row, output / 32u, OUT / 32u), thread, inside);

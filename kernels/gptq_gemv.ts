@@ -28,9 +28,15 @@ const source = defineKernel({
   },
 });
 
+export interface GemvCut {
+  /** Threads that share four outputs, a power of two. */
+  lanes: number;
+  /** Threads of a workgroup; with gelu eight times the lanes. */
+  threads: number;
+}
+
 /** `y[r] = epilogue(W x[r] + bias)` for the outputs of one slice of W; dispatch(outputs, rows). */
-export function gptqGemv(gpu: Gpu, shape: MatrixShape) {
-  const { lanes, threads } = geometry(shape);
+export function gptqGemv(gpu: Gpu, shape: MatrixShape, { lanes, threads } = geometry(shape)) {
   return compileKernel(
     gpu,
     source,
@@ -39,11 +45,8 @@ export function gptqGemv(gpu: Gpu, shape: MatrixShape) {
   );
 }
 
-/**
- * Threads that share four outputs, and threads of a workgroup. Few outputs need many lanes to fill
- * a GPU; measured on an H200 at Falcon-7B's shapes.
- */
-function geometry({ inFeatures, outFeatures, epilogue }: MatrixShape) {
+/** Few outputs need many lanes to fill a GPU; measured on an H200 at Falcon-7B's shapes. */
+function geometry({ inFeatures, outFeatures, epilogue }: MatrixShape): GemvCut {
   if (epilogue === "gelu" || outFeatures >= 16384) return { lanes: 16, threads: 128 };
   return inFeatures >= 8192 ? { lanes: 128, threads: 256 } : { lanes: 64, threads: 128 };
 }

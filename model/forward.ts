@@ -10,7 +10,7 @@
  */
 import { storageFrom } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { Binding, BoundKernel } from "../gpu/kernel.ts";
+import type { BoundKernel } from "../gpu/kernel.ts";
 import { attention } from "../kernels/attention.ts";
 import { attentionCombine } from "../kernels/attention_combine.ts";
 import { embed } from "../kernels/embed.ts";
@@ -22,6 +22,7 @@ import { layerNorm } from "../kernels/layer_norm.ts";
 import { rotaryAngles, rotaryAppend } from "../kernels/rotary_append.ts";
 import type { Activations } from "./activations.ts";
 import type { FalconConfig } from "./config.ts";
+import { type FoldedLayer, foldedLayer, type Surroundings } from "./folded_layer.ts";
 import { BLOCK_TOKENS, type KvCache } from "./kv_cache.ts";
 import { type Arithmetic, multiplier, type Multiply } from "./multiply.ts";
 import { PersistentLayers } from "./persistent_layers.ts";
@@ -32,7 +33,14 @@ type Rows = BoundKernel<[rows: number]>;
 type Head = BoundKernel<[entries: number, rows: number]>;
 type Pass = GPUComputePassEncoder;
 
-/** One layer's kernels, each with its buffers. */
+/** One layer's kernels, each with its buffers, for one row, a few and many. */
+interface Layers {
+  /** Absent where this GPU cannot run it: then one row is few. */
+  one: FoldedLayer | undefined;
+  few: Layer;
+  many: Layer;
+}
+
 interface Layer {
   normForQkv: Rows;
   /** Absent when qkv and up read their inputs in the same order. */
@@ -56,7 +64,7 @@ export class Forward {
     /** Rotary angles, (positions, headDim / 2) pairs. */
     readonly angles: GPUBuffer,
     private readonly embed: Rows[],
-    private readonly layers: { few: Layer; many: Layer }[],
+    private readonly layers: Layers[],
     private readonly finalNorm: BoundKernel<[picks: number]>,
     private readonly head: { one: Head; rows: Head; count: number }[],
     private readonly arithmetic: Arithmetic,
@@ -82,21 +90,14 @@ export class Forward {
       "rotary angles",
       rotaryAngles(state.limits.maxPositions, config.headDim, config.ropeTheta),
     );
-    const layers: Forward["layers"] = [];
+    const layers: Layers[] = [];
     for (const [i, layer] of weights.layers.entries()) {
-      const bind = (activations: Activations) =>
-        bindLayer(
-          gpu,
-          config,
-          layer,
-          state,
-          activations,
-          kv.tables,
-          kv.layers[i],
-          angles,
-          arithmetic,
-        );
-      layers.push({ few: await bind(state.few[i]), many: await bind(state.shared) });
+      const around = { state, tables: kv.tables, kv: kv.layers[i], angles };
+      layers.push({
+        one: await foldedLayer(gpu, config, layer, state.few[i], around, arithmetic),
+        few: await bindLayer(gpu, config, layer, state.few[i], around, arithmetic),
+        many: await bindLayer(gpu, config, layer, state.shared, around, arithmetic),
+      });
     }
     return new Forward(
       state,
@@ -140,30 +141,48 @@ export class Forward {
    * compute the step only where there is one layer.
    */
   parts({ rows: n, picks, splits }: StepShape): Record<string, (pass: Pass) => void> {
-    const each = (encode: (layer: Layer, pass: Pass) => void) => (pass: Pass) => {
-      for (const { few, many } of this.layers) encode(n <= FEW_ROWS ? few : many, pass);
-    };
     const { persistent } = this;
     const layers: Record<string, (pass: Pass) => void> = n === 1 && persistent
       ? { decode_layers: (pass) => persistent.encode(pass) }
-      : {
-        layer_norm: each(({ normForQkv, normForUp }, pass) => {
-          normForQkv.dispatch(pass, n);
-          normForUp?.dispatch(pass, n);
-        }),
-        qkv: each(({ qkv }, pass) => qkv(pass, n)),
-        up: each(({ up }, pass) => up(pass, n)),
-        rotary_append: each(({ rotaryAppend }, pass) => rotaryAppend.dispatch(pass, n)),
-        down: each(({ down }, pass) => down(pass, n)),
-        attention: each(({ attention }, pass) => attention.dispatch(pass, n, splits)),
-        attention_combine: each(({ combine }, pass) => combine.dispatch(pass, n)),
-        dense: each(({ dense }, pass) => dense(pass, n)),
-      };
+      : n === 1 && this.layers.every(({ one }) => one)
+      ? this.#foldedParts(splits)
+      : this.#layerParts(n, splits);
     return {
       embed: (pass) => this.embed.forEach((slice) => slice.dispatch(pass, n)),
       ...layers,
       final_norm: (pass) => this.finalNorm.dispatch(pass, picks),
       head: (pass) => this.#encodeHead(pass, picks),
+    };
+  }
+
+  #foldedParts(splits: number): Record<string, (pass: Pass) => void> {
+    const each = (encode: (layer: FoldedLayer, pass: Pass) => void) => (pass: Pass) => {
+      for (const { one } of this.layers) encode(one!, pass);
+    };
+    return {
+      norm_qkv_up: each(({ normQkvUp }, pass) => normQkvUp.dispatch(pass)),
+      row_attention: each(({ attention }, pass) => attention.dispatch(pass, splits)),
+      down: each(({ down }, pass) => down.dispatch(pass)),
+      combine_dense: each(({ combineDense }, pass) => combineDense.dispatch(pass)),
+    };
+  }
+
+  #layerParts(n: number, splits: number): Record<string, (pass: Pass) => void> {
+    const each = (encode: (layer: Layer, pass: Pass) => void) => (pass: Pass) => {
+      for (const { few, many } of this.layers) encode(n <= FEW_ROWS ? few : many, pass);
+    };
+    return {
+      layer_norm: each(({ normForQkv, normForUp }, pass) => {
+        normForQkv.dispatch(pass, n);
+        normForUp?.dispatch(pass, n);
+      }),
+      qkv: each(({ qkv }, pass) => qkv(pass, n)),
+      up: each(({ up }, pass) => up(pass, n)),
+      rotary_append: each(({ rotaryAppend }, pass) => rotaryAppend.dispatch(pass, n)),
+      down: each(({ down }, pass) => down(pass, n)),
+      attention: each(({ attention }, pass) => attention.dispatch(pass, n, splits)),
+      attention_combine: each(({ combine }, pass) => combine.dispatch(pass, n)),
+      dense: each(({ dense }, pass) => dense(pass, n)),
     };
   }
 
@@ -175,7 +194,15 @@ export class Forward {
   }
 
   #encodeLayers(pass: GPUComputePassEncoder, n: number, splits: number): void {
-    for (const { few, many } of this.layers) {
+    for (const { one, few, many } of this.layers) {
+      if (n === 1 && one) {
+        // Attention and down overlap: both wait for the first kernel only.
+        one.normQkvUp.dispatch(pass);
+        one.attention.dispatch(pass, splits);
+        one.down.dispatch(pass);
+        one.combineDense.dispatch(pass);
+        continue;
+      }
       const layer = n <= FEW_ROWS ? few : many;
       layer.normForQkv.dispatch(pass, n);
       layer.normForUp?.dispatch(pass, n);
@@ -195,11 +222,8 @@ async function bindLayer(
   gpu: Gpu,
   config: FalconConfig,
   weights: LayerWeights,
-  state: State,
   activations: Activations,
-  tables: GPUBuffer,
-  kv: Binding,
-  angles: GPUBuffer,
+  { state, tables, kv, angles }: Surroundings,
   arithmetic: Arithmetic,
 ): Promise<Layer> {
   const { hiddenSize, layerNormEpsilon, heads, headDim } = config;

@@ -30,6 +30,8 @@ export interface StepShape {
 
 /** Keys in a run, or a multiple of it: never more runs than are put together in no time. */
 const KEYS_PER_RUN = 64;
+/** Of one row's, which every workgroup of `combine_dense` puts together for itself. */
+const KEYS_PER_RUN_ALONE = 512;
 const MOST_RUNS = 16;
 
 /** Steps that may follow one without the host. */
@@ -130,7 +132,8 @@ export class State {
     const { maxPositions, deterministic } = this.limits;
     if (deterministic) return KEYS_PER_RUN * Math.ceil(maxPositions / (KEYS_PER_RUN * MOST_RUNS));
     if (rows > FEW_ROWS) return maxPositions;
-    return KEYS_PER_RUN * Math.ceil(longest / (KEYS_PER_RUN * MOST_RUNS));
+    const least = rows === 1 ? KEYS_PER_RUN_ALONE : KEYS_PER_RUN;
+    return least * Math.ceil(longest / (least * MOST_RUNS));
   }
 }
 

@@ -1,0 +1,87 @@
+/**
+ * The second half of attention of one row and the output projection in one dispatch.
+ *
+ * Knows its bindings, its grid, what shapes it is good for, and the shape `row_attention` leaves its
+ * sums in; knows nothing of the KV cache.
+ */
+import { compileKernel, defineKernel } from "../gpu/kernel.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { NumberBytes } from "./activation.ts";
+import { COMBINE_DENSE_CUT, cutFor, slots } from "./row_cuts.ts";
+import { rowMatrices } from "./row_matrix.ts";
+import { quadsEach, quadsOf, rowVectorBytes, rowVectors } from "./row_vectors.ts";
+import code from "./combine_dense.wgsl" with { type: "text" };
+
+export interface CombineDenseShape {
+  bits: number;
+  hidden: number;
+  heads: number;
+  /** Inputs that share a scale. */
+  groupSize: number;
+  /** Of chunks. Default: 2. */
+  numberBytes?: NumberBytes;
+}
+
+const BINDINGS = {
+  partial: "read",
+  peaks: "read",
+  order: "read",
+  weight: "read",
+  groups: "read",
+  bias: "read",
+  down: "read",
+  x: "read_write",
+  step: "uniform",
+} as const;
+
+const source = (bits: number, first: number, each: number) =>
+  defineKernel({
+    name: `combine_dense, ${bits} bits, ${first} first, ${each} quads`,
+    code: [
+      code,
+      rowVectors(each),
+      quadsOf("order", each, "Order"),
+      combinedQuads(each),
+      rowMatrices(bits, first, ["dense"]),
+    ].join(""),
+    bindings: BINDINGS,
+  });
+
+function combinedQuads(each: number): string {
+  const quads = Array.from({ length: each }, (_, i) => `combined(quad_of(thread, ${i}u))`);
+  return `
+fn combined_quads(thread: u32) -> Quads {
+  return Quads(${quads.join(", ")});
+}
+`;
+}
+
+/** Whether this GPU can do it for a model of this shape. */
+export function canCombineDense(
+  gpu: Gpu,
+  { hidden }: CombineDenseShape,
+  wanted = COMBINE_DENSE_CUT,
+): boolean {
+  const { limits } = gpu.device;
+  const storage = Object.values(BINDINGS).filter((access) => access !== "uniform");
+  return limits.maxStorageBuffersPerShaderStage >= storage.length &&
+    limits.maxComputeWorkgroupStorageSize >= rowVectorBytes(hidden, cutFor(gpu, wanted).threads, 1);
+}
+
+/** `x += W attention + bias + down`, where `canCombineDense`. */
+export function combineDense(gpu: Gpu, shape: CombineDenseShape, wanted = COMBINE_DENSE_CUT) {
+  const { hidden } = shape;
+  const cut = cutFor(gpu, wanted);
+  const workgroups = Math.ceil(hidden / 4 / slots(cut));
+  const each = quadsEach(hidden, cut.threads);
+  return compileKernel(gpu, source(shape.bits, cut.first, each), {
+    HIDDEN: hidden,
+    HEADS: shape.heads,
+    GROUP_SIZE: shape.groupSize,
+    NUMBER_BYTES: shape.numberBytes ?? 2,
+    THREADS: cut.threads,
+    LANES: cut.lanes,
+    EARLY: cut.early ? 1 : 0,
+    WORKGROUPS: workgroups,
+  }, () => [workgroups]);
+}

@@ -1,0 +1,116 @@
+/**
+ * Layer norm, qkv and up of one row in one dispatch.
+ *
+ * Knows its bindings, its grid and what shapes it is good for; knows nothing of what comes after.
+ */
+import { compileKernel, defineKernel } from "../gpu/kernel.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { NumberBytes } from "./activation.ts";
+import { GELU } from "./gelu.ts";
+import { cutFor, fewestWorkgroups, NORM_QKV_UP_CUT, type RowCut, slots } from "./row_cuts.ts";
+import { rowMatrices } from "./row_matrix.ts";
+import { quadsEach, quadsOf, rowVectorBytes, rowVectors } from "./row_vectors.ts";
+import code from "./norm_qkv_up.wgsl" with { type: "text" };
+
+export interface NormQkvUpShape {
+  bits: number;
+  hidden: number;
+  ffn: number;
+  /** Outputs of qkv. */
+  qkv: number;
+  /** Inputs that share a scale, in both matrices. */
+  groupSize: number;
+  epsilon: number;
+  /** Whether both matrices read their inputs in one order. */
+  oneOrder: boolean;
+  /** Of chunks. Default: 2. */
+  numberBytes?: NumberBytes;
+}
+
+const BINDINGS = {
+  x: "read",
+  normWeight: "read",
+  normBias: "read",
+  upOrder: "read",
+  qkvOrder: "read",
+  upWeight: "read",
+  upGroups: "read",
+  upBias: "read",
+  qkvWeight: "read",
+  qkvGroups: "read",
+  qkvBias: "read",
+  ffn: "read_write",
+  qkv: "read_write",
+} as const;
+
+const source = (bits: number, first: number, each: number) =>
+  defineKernel({
+    name: `norm_qkv_up, ${bits} bits, ${first} first, ${each} quads`,
+    code: [
+      GELU,
+      code,
+      rowVectors(each),
+      quadsOf("x", each, "Quads"),
+      quadsOf("norm_weight", each, "Quads"),
+      quadsOf("norm_bias", each, "Quads"),
+      quadsOf("up_order", each, "Order"),
+      quadsOf("qkv_order", each, "Order"),
+      normed(each),
+      rowMatrices(bits, first, ["up", "qkv"]),
+    ].join(""),
+    bindings: BINDINGS,
+  });
+
+/** `normed(values, weights, biases, thread)`: a thread's quads of LN(x). */
+function normed(each: number): string {
+  const every = (text: (i: number) => string, between: string) =>
+    Array.from({ length: each }, (_, i) => text(i)).join(between);
+  const there = (i: number) => `select(0.0, 1.0, has_quad(thread, ${i}u))`;
+  return `
+fn normed(v: Quads, weights: Quads, biases: Quads, thread: u32) -> Quads {
+  let mean = total(${every((i) => `${there(i)} * dot(v.q${i}, vec4(1.0))`, " +\n    ")}, thread) /
+    f32(HIDDEN);
+  // Squares of differences, not a difference of squares: the mean may be large.
+  ${every((i) => `let d${i} = v.q${i} - mean;`, "\n  ")}
+  let squares = total(${every((i) => `${there(i)} * dot(d${i}, d${i})`, " +\n    ")}, thread);
+  let scale = inverseSqrt(squares / f32(HIDDEN) + EPSILON);
+  return Quads(
+    ${every((i) => `d${i} * scale * weights.q${i} + biases.q${i},`, "\n    ")}
+  );
+}
+`;
+}
+
+function geometry(gpu: Gpu, { ffn, qkv }: NormQkvUpShape, wanted: RowCut) {
+  const cut = cutFor(gpu, wanted);
+  return { cut, workgroups: fewestWorkgroups(ffn / 32, qkv / 4, slots(cut)) };
+}
+
+/** Whether this GPU can do it for a model of this shape. */
+export function canNormQkvUp(gpu: Gpu, shape: NormQkvUpShape, wanted = NORM_QKV_UP_CUT): boolean {
+  const { limits } = gpu.device;
+  const { cut, workgroups } = geometry(gpu, shape, wanted);
+  return workgroups !== undefined &&
+    limits.maxStorageBuffersPerShaderStage >= Object.keys(BINDINGS).length &&
+    limits.maxComputeWorkgroupStorageSize >=
+      rowVectorBytes(shape.hidden, cut.threads, shape.oneOrder ? 1 : 2);
+}
+
+/** `qkv = W_qkv LN(x) + bias` and `ffn = gelu(W_up LN(x) + bias)`, where `canNormQkvUp`. */
+export function normQkvUp(gpu: Gpu, shape: NormQkvUpShape, wanted = NORM_QKV_UP_CUT) {
+  const { cut, workgroups = 1 } = geometry(gpu, shape, wanted);
+  const each = quadsEach(shape.hidden, cut.threads);
+  return compileKernel(gpu, source(shape.bits, cut.first, each), {
+    HIDDEN: shape.hidden,
+    FFN: shape.ffn,
+    QKV: shape.qkv,
+    EPSILON: shape.epsilon,
+    GROUP_SIZE: shape.groupSize,
+    NUMBER_BYTES: shape.numberBytes ?? 2,
+    ORDERS: shape.oneOrder ? 1 : 2,
+    THREADS: cut.threads,
+    LANES: cut.lanes,
+    EARLY: cut.early ? 1 : 0,
+    WORKGROUPS: workgroups,
+  }, () => [workgroups]);
+}
