@@ -7,7 +7,7 @@
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { NumberBytes } from "./activation.ts";
-import { COMBINE_DENSE_CUT, cutFor, slots } from "./row_cuts.ts";
+import { combineDenseCut, mostThreads, slots } from "./row_cuts.ts";
 import { rowMatrices } from "./row_matrix.ts";
 import { quadsEach, quadsOf, rowVectorBytes, rowVectors } from "./row_vectors.ts";
 import code from "./combine_dense.wgsl" with { type: "text" };
@@ -60,18 +60,18 @@ fn combined_quads(thread: u32) -> Quads {
 export function canCombineDense(
   gpu: Gpu,
   { hidden }: CombineDenseShape,
-  wanted = COMBINE_DENSE_CUT,
+  cut = combineDenseCut(gpu),
 ): boolean {
   const { limits } = gpu.device;
   const storage = Object.values(BINDINGS).filter((access) => access !== "uniform");
   return limits.maxStorageBuffersPerShaderStage >= storage.length &&
-    limits.maxComputeWorkgroupStorageSize >= rowVectorBytes(hidden, cutFor(gpu, wanted).threads, 1);
+    mostThreads(gpu) >= cut.threads &&
+    limits.maxComputeWorkgroupStorageSize >= rowVectorBytes(hidden, cut.threads, 1);
 }
 
 /** `x += W attention + bias + down`, where `canCombineDense`. */
-export function combineDense(gpu: Gpu, shape: CombineDenseShape, wanted = COMBINE_DENSE_CUT) {
+export function combineDense(gpu: Gpu, shape: CombineDenseShape, cut = combineDenseCut(gpu)) {
   const { hidden } = shape;
-  const cut = cutFor(gpu, wanted);
   const workgroups = Math.ceil(hidden / 4 / slots(cut));
   const each = quadsEach(hidden, cut.threads);
   return compileKernel(gpu, source(shape.bits, cut.first, each), {

@@ -7,7 +7,7 @@ import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { NumberBytes } from "./activation.ts";
 import { GELU } from "./gelu.ts";
-import { cutFor, fewestWorkgroups, NORM_QKV_UP_CUT, type RowCut, slots } from "./row_cuts.ts";
+import { fewestWorkgroups, mostThreads, normQkvUpCut, type RowCut, slots } from "./row_cuts.ts";
 import { rowMatrices } from "./row_matrix.ts";
 import { quadsEach, quadsOf, rowVectorBytes, rowVectors } from "./row_vectors.ts";
 import code from "./norm_qkv_up.wgsl" with { type: "text" };
@@ -81,24 +81,22 @@ fn normed(v: Quads, weights: Quads, biases: Quads, thread: u32) -> Quads {
 `;
 }
 
-function geometry(gpu: Gpu, { ffn, qkv }: NormQkvUpShape, wanted: RowCut) {
-  const cut = cutFor(gpu, wanted);
-  return { cut, workgroups: fewestWorkgroups(ffn / 32, qkv / 4, slots(cut)) };
+function workgroupsOf({ ffn, qkv }: NormQkvUpShape, cut: RowCut): number | undefined {
+  return fewestWorkgroups(ffn / 32, qkv / 4, slots(cut));
 }
 
 /** Whether this GPU can do it for a model of this shape. */
-export function canNormQkvUp(gpu: Gpu, shape: NormQkvUpShape, wanted = NORM_QKV_UP_CUT): boolean {
+export function canNormQkvUp(gpu: Gpu, shape: NormQkvUpShape, cut = normQkvUpCut(gpu)): boolean {
   const { limits } = gpu.device;
-  const { cut, workgroups } = geometry(gpu, shape, wanted);
-  return workgroups !== undefined &&
+  return workgroupsOf(shape, cut) !== undefined && mostThreads(gpu) >= cut.threads &&
     limits.maxStorageBuffersPerShaderStage >= Object.keys(BINDINGS).length &&
     limits.maxComputeWorkgroupStorageSize >=
       rowVectorBytes(shape.hidden, cut.threads, shape.oneOrder ? 1 : 2);
 }
 
 /** `qkv = W_qkv LN(x) + bias` and `ffn = gelu(W_up LN(x) + bias)`, where `canNormQkvUp`. */
-export function normQkvUp(gpu: Gpu, shape: NormQkvUpShape, wanted = NORM_QKV_UP_CUT) {
-  const { cut, workgroups = 1 } = geometry(gpu, shape, wanted);
+export function normQkvUp(gpu: Gpu, shape: NormQkvUpShape, cut = normQkvUpCut(gpu)) {
+  const workgroups = workgroupsOf(shape, cut) ?? 1;
   const each = quadsEach(shape.hidden, cut.threads);
   return compileKernel(gpu, source(shape.bits, cut.first, each), {
     HIDDEN: shape.hidden,

@@ -21,19 +21,30 @@ export interface RowCut {
 }
 
 /** 44 quads of outputs a workgroup: 130 workgroups. */
-export const NORM_QKV_UP_CUT: RowCut = { threads: 704, lanes: 16, first: 1, early: true };
+const NORM_QKV_UP: RowCut = { threads: 704, lanes: 16, first: 1, early: true };
 /** Nine quads a workgroup, 127 workgroups; every weight is loaded before the input is there. */
-export const COMBINE_DENSE_CUT: RowCut = { threads: 640, lanes: 71, first: 2, early: true };
-
+const COMBINE_DENSE: RowCut = { threads: 640, lanes: 71, first: 2, early: true };
 /** A CPU takes one thread after the other. */
-const SOFTWARE_CUT: RowCut = { threads: 64, lanes: 1, first: 1, early: false };
+const SOFTWARE: RowCut = { threads: 64, lanes: 1, first: 1, early: false };
 
-/** The cut on this GPU: with as many threads as it allows. */
-export function cutFor({ software, device: { limits } }: Gpu, cut: RowCut): RowCut {
-  if (software) return SOFTWARE_CUT;
-  const most = Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX);
+export function normQkvUpCut(gpu: Gpu): RowCut {
+  return cutFor(gpu, NORM_QKV_UP);
+}
+
+export function combineDenseCut(gpu: Gpu): RowCut {
+  return cutFor(gpu, COMBINE_DENSE);
+}
+
+function cutFor(gpu: Gpu, cut: RowCut): RowCut {
+  if (gpu.software) return SOFTWARE;
+  const most = mostThreads(gpu);
   if (cut.threads <= most) return cut;
   return { ...cut, threads: most, lanes: Math.max(1, Math.floor(cut.lanes * most / cut.threads)) };
+}
+
+/** Threads that a workgroup may have. */
+export function mostThreads({ device: { limits } }: Gpu): number {
+  return Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX);
 }
 
 /** Quads of outputs that a workgroup computes at once. */

@@ -6,16 +6,17 @@
  * for itself, and rows of one sequence would not see each other's keys.
  */
 import type { Gpu } from "../gpu/device.ts";
-import type { Binding, BoundKernel } from "../gpu/kernel.ts";
+import type { BoundKernel } from "../gpu/kernel.ts";
 import { canCombineDense, combineDense } from "../kernels/combine_dense.ts";
-import { gptqGemv } from "../kernels/gptq_gemv.ts";
+import { type GemvCut, gptqGemv } from "../kernels/gptq_gemv.ts";
 import { canNormQkvUp, normQkvUp } from "../kernels/norm_qkv_up.ts";
+import { combineDenseCut, normQkvUpCut, type RowCut } from "../kernels/row_cuts.ts";
 import { canAttendRow, rowAttention } from "../kernels/row_attention.ts";
 import type { Activations } from "./activations.ts";
 import type { FalconConfig } from "./config.ts";
 import { BLOCK_TOKENS } from "./kv_cache.ts";
+import type { Surroundings } from "./layer.ts";
 import type { Arithmetic } from "./multiply.ts";
-import type { State } from "./state.ts";
 import type { LayerWeights } from "./weights.ts";
 
 export interface FoldedLayer {
@@ -25,12 +26,11 @@ export interface FoldedLayer {
   combineDense: BoundKernel<[]>;
 }
 
-/** Where a layer's kernels find what is not the layer's own. */
-export interface Surroundings {
-  state: State;
-  tables: GPUBuffer;
-  kv: Binding;
-  angles: GPUBuffer;
+/** How the kernels are cut for the GPU; down as `gptq_gemv` does by itself where it is left out. */
+export interface FoldedCuts {
+  normQkvUp: RowCut;
+  down?: GemvCut;
+  combineDense: RowCut;
 }
 
 /**
@@ -44,6 +44,7 @@ export async function foldedLayer(
   activations: Activations,
   { state, tables, kv, angles }: Surroundings,
   { numberBytes, deterministic }: Arithmetic,
+  cuts: FoldedCuts = { normQkvUp: normQkvUpCut(gpu), combineDense: combineDenseCut(gpu) },
 ): Promise<FoldedLayer | undefined> {
   const { hiddenSize: hidden, ffnSize: ffn, heads, headDim, layerNormEpsilon: epsilon } = config;
   const { norm, qkv, up, down, dense, qkvOrder, upOrder, oneOrder, denseOrder } = weights;
@@ -53,15 +54,15 @@ export async function foldedLayer(
   const attentionShape = { heads, headDim, block: BLOCK_TOKENS };
   const denseShape = { ...hiddenShape, heads };
   const whole = [qkv, up, down, dense].every(({ slices }) => slices.length === 1);
-  const can = whole && !deterministic && canNormQkvUp(gpu, wideShape) &&
-    canAttendRow(gpu, attentionShape) && canCombineDense(gpu, denseShape);
+  const can = whole && !deterministic && canNormQkvUp(gpu, wideShape, cuts.normQkvUp) &&
+    canAttendRow(gpu, attentionShape) && canCombineDense(gpu, denseShape, cuts.combineDense);
   if (!can) return undefined;
 
   const { rows, x, attentionStep: step } = state;
-  const wide = await normQkvUp(gpu, wideShape);
+  const wide = await normQkvUp(gpu, wideShape, cuts.normQkvUp);
   const attention = await rowAttention(gpu, attentionShape);
-  const downKernel = await gptqGemv(gpu, { ...down, epilogue: "store", numberBytes });
-  const denseKernel = await combineDense(gpu, denseShape);
+  const downKernel = await gptqGemv(gpu, { ...down, epilogue: "store", numberBytes }, cuts.down);
+  const denseKernel = await combineDense(gpu, denseShape, cuts.combineDense);
   const { groups } = down;
   const boundDown = downKernel.bind({
     x: activations.ffn,
@@ -70,7 +71,7 @@ export async function foldedLayer(
     bias: down.bias,
     y: activations.down,
     slice: down.slices[0].uniform,
-    early1: groups,
+    early1: activations.qkv,
     early2: groups,
   });
   return {

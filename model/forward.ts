@@ -11,23 +11,20 @@
 import { storageFrom } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { BoundKernel } from "../gpu/kernel.ts";
-import { attention } from "../kernels/attention.ts";
-import { attentionCombine } from "../kernels/attention_combine.ts";
 import { embed } from "../kernels/embed.ts";
 import { finalNorm } from "../kernels/final_norm.ts";
 import { FEW_ROWS } from "../kernels/gptq_tiles.ts";
 import { head } from "../kernels/head.ts";
 import { headRows } from "../kernels/head_rows.ts";
-import { layerNorm } from "../kernels/layer_norm.ts";
-import { rotaryAngles, rotaryAppend } from "../kernels/rotary_append.ts";
-import type { Activations } from "./activations.ts";
+import { rotaryAngles } from "../kernels/rotary_append.ts";
 import type { FalconConfig } from "./config.ts";
-import { type FoldedLayer, foldedLayer, type Surroundings } from "./folded_layer.ts";
-import { BLOCK_TOKENS, type KvCache } from "./kv_cache.ts";
-import { type Arithmetic, multiplier, type Multiply } from "./multiply.ts";
+import { type FoldedLayer, foldedLayer } from "./folded_layer.ts";
+import type { KvCache } from "./kv_cache.ts";
+import { bindLayer, type Layer } from "./layer.ts";
+import type { Arithmetic } from "./multiply.ts";
 import { PersistentLayers } from "./persistent_layers.ts";
 import type { Row, State, StepShape } from "./state.ts";
-import type { FalconWeights, LayerWeights } from "./weights.ts";
+import type { FalconWeights } from "./weights.ts";
 
 type Rows = BoundKernel<[rows: number]>;
 type Head = BoundKernel<[entries: number, rows: number]>;
@@ -39,19 +36,6 @@ interface Layers {
   one: FoldedLayer | undefined;
   few: Layer;
   many: Layer;
-}
-
-interface Layer {
-  normForQkv: Rows;
-  /** Absent when qkv and up read their inputs in the same order. */
-  normForUp: Rows | undefined;
-  qkv: Multiply;
-  rotaryAppend: Rows;
-  attention: BoundKernel<[rows: number, splits: number]>;
-  combine: Rows;
-  dense: Multiply;
-  up: Multiply;
-  down: Multiply;
 }
 
 export class Forward {
@@ -216,40 +200,4 @@ export class Forward {
       layer.dense(pass, n);
     }
   }
-}
-
-async function bindLayer(
-  gpu: Gpu,
-  config: FalconConfig,
-  weights: LayerWeights,
-  activations: Activations,
-  { state, tables, kv, angles }: Surroundings,
-  arithmetic: Arithmetic,
-): Promise<Layer> {
-  const { hiddenSize, layerNormEpsilon, heads, headDim } = config;
-  const { numberBytes } = arithmetic;
-  const { rows, x, attentionStep: step } = state;
-  const { normForQkv, qkv, q, partial, mix, ffn } = activations;
-  const { norm, qkvOrder, upOrder, oneOrder, denseOrder: perm } = weights;
-  const normForUp = oneOrder ? normForQkv : activations.normForUp;
-  const shape = { heads, headDim, block: BLOCK_TOKENS };
-  const normKernel = await layerNorm(gpu, hiddenSize, layerNormEpsilon, numberBytes);
-  const multiply = multiplier(gpu, state, arithmetic);
-  return {
-    normForQkv: normKernel.bind({ x, ...norm, perm: qkvOrder, y: normForQkv }),
-    normForUp: oneOrder ? undefined : normKernel.bind({ x, ...norm, perm: upOrder, y: normForUp }),
-    qkv: await multiply(weights.qkv, normForQkv, "store", qkv, [normForUp]),
-    rotaryAppend: (await rotaryAppend(gpu, shape)).bind({ rows, tables, angles, qkv, q, kv }),
-    attention: (await attention(gpu, shape)).bind({ rows, tables, q, kv, partial, step }),
-    combine: (await attentionCombine(gpu, shape, numberBytes)).bind({
-      rows,
-      partial,
-      perm,
-      y: mix,
-      step,
-    }),
-    dense: await multiply(weights.dense, mix, "add", x),
-    up: await multiply(weights.up, normForUp, "gelu", ffn),
-    down: await multiply(weights.down, ffn, "add", x, [q, kv]),
-  };
 }

@@ -16,7 +16,11 @@ export interface Traffic {
   down: number;
   dense: number;
   attention: number;
-  /** All of the above. */
+  /** Of the same, folded. */
+  norm_qkv_up: number;
+  combine_dense: number;
+  row_attention: number;
+  /** All of a layer, in all layers. */
   decode_layers: number;
   head: number;
 }
@@ -37,7 +41,14 @@ export function traffic(
     attention: context * kvBytesPerToken(config),
   };
   const head = total(embedding.map(({ range }) => range.size));
-  return { ...parts, decode_layers: total(Object.values(parts)), head };
+  return {
+    ...parts,
+    norm_qkv_up: parts.qkv + parts.up,
+    combine_dense: parts.dense,
+    row_attention: parts.attention,
+    decode_layers: total(Object.values(parts)),
+    head,
+  };
 }
 
 /** Bytes that one decoded token reads in all. */
