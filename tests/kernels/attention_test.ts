@@ -22,6 +22,7 @@ import {
 } from "../helpers.ts";
 import { softmax } from "../reference.ts";
 import { assertChunks, readWords } from "./chunks.ts";
+import { makePool, type Pool } from "./kv_pool.ts";
 
 /**
  * Keys, values and queries are the same numbers on both sides, so only f32 arithmetic differs:
@@ -32,47 +33,10 @@ const LIMIT = 1e-11;
 /** The same for a single number: six times the square root, relative to the root mean square. */
 const ERROR = 2e-5;
 
-/** Sequences in a pool of KV blocks. */
-interface Pool {
-  /** (blocks, 2: keys and values, block, headDim); NaN where no sequence wrote. */
-  kv: Float16Array<ArrayBuffer>;
-  /** Block numbers, a run a sequence, with gaps between the runs. */
-  tables: Uint32Array<ArrayBuffer>;
-  sequences: { table: number; keys: Float16Array[]; values: Float16Array[] }[];
-}
-
 /** One query row: its position (it sees keys 0 to position) and its sequence in the pool. */
 interface Row {
   position: number;
   sequence: number;
-}
-
-/** The key or value of a token, (headDim). */
-type Vectors = (half: "key" | "value", token: number, seed: number) => Float32Array;
-
-/** Blocks are handed out in shuffled order, so a sequence's blocks lie anywhere in the pool. */
-function makePool(shape: AttentionShape, lengths: number[], vectors: Vectors): Pool {
-  const { block, headDim } = shape;
-  const counts = lengths.map((length) => Math.ceil(length / block));
-  const total = counts.reduce((sum, count) => sum + count, 0) + 2;
-  const free = [...shuffled(total, 1)];
-  const kv = new Float16Array(total * 2 * block * headDim).fill(NaN);
-  const tables = [12345];
-  const sequences = lengths.map((length, sequence) => {
-    const blocks = free.splice(0, counts[sequence]);
-    const table = tables.length;
-    tables.push(...blocks, 12345);
-    const write = (half: "key" | "value") =>
-      Array.from({ length }, (_, token) => {
-        const part = half === "key" ? 0 : 1;
-        const place = (blocks[Math.floor(token / block)] * 2 + part) * block + token % block;
-        const vector = new Float16Array(vectors(half, token, 1000 * sequence + 2 * token + part));
-        kv.set(vector, place * headDim);
-        return vector;
-      });
-    return { table, keys: write("key"), values: write("value") };
-  });
-  return { kv, tables: new Uint32Array(tables), sequences };
 }
 
 /** The heads' outputs, (rows, heads * headDim). */

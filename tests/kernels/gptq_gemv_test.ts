@@ -91,4 +91,24 @@ for (const bits of [4, 8]) {
         });
       }
     }));
+
+  Deno.test(`gptq_gemv: ${bits} bits, every cut`, () =>
+    withGpu(async (gpu) => {
+      const shape = { bits, inFeatures: 4544, outFeatures: 36, groupSize: 128, rows: 2 };
+      for (
+        const cut of [
+          { lanes: 16, threads: 64 },
+          { lanes: 64, threads: 64 },
+          { lanes: 64, threads: 256 },
+          { lanes: 256, threads: 256 },
+        ]
+      ) {
+        await checkProduct(gpu, "gptq_gemv", {
+          ...shape,
+          epilogue: "store",
+          slices: [[0, 24], [24, 12]],
+          cut,
+        });
+      }
+    }));
 }

@@ -9,7 +9,7 @@ import { storageFrom, uniformFrom } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { activationBytes, CHUNK, CHUNK_WORDS, type NumberBytes } from "../../kernels/activation.ts";
 import { gptqGemm } from "../../kernels/gptq_gemm.ts";
-import { gptqGemv } from "../../kernels/gptq_gemv.ts";
+import { type GemvCut, gptqGemv } from "../../kernels/gptq_gemv.ts";
 import type { MatrixShape } from "../../kernels/gptq_shape.ts";
 import { MANY_ROWS, type Tile } from "../../kernels/gptq_tiles.ts";
 import {
@@ -35,7 +35,7 @@ interface Matrix extends MatrixShape {
   zeros: Uint16Array;
 }
 
-function randomMatrix(shape: MatrixShape, seed: number): Matrix {
+export function randomMatrix(shape: MatrixShape, seed: number): Matrix {
   const { bits, inFeatures, outFeatures, groupSize } = shape;
   const groups = Math.ceil(inFeatures / groupSize);
   const random = seededRandom(seed);
@@ -74,7 +74,7 @@ function extremeMatrix(shape: MatrixShape, seed: number): Matrix {
  * bytes from the low one up; one of 4 bits holds 0 to 3 in the low halves of its bytes and 4 to 7
  * in the high halves.
  */
-function packWeight(matrix: Matrix, first: number, count: number): Uint32Array<ArrayBuffer> {
+export function packWeight(matrix: Matrix, first: number, count: number): Uint32Array<ArrayBuffer> {
   const { bits, inFeatures, values } = matrix;
   const bytes = new Uint8Array(count * inFeatures * bits / 8);
   for (let i = 0; i < count * inFeatures; i++) {
@@ -86,7 +86,7 @@ function packWeight(matrix: Matrix, first: number, count: number): Uint32Array<A
 }
 
 /** (outFeatures, groups) words: half-precision scale (low) and zero (high), less 128 at 8 bits. */
-function packScalesAndZeros({ bits, scales, zeros }: Matrix): Uint32Array<ArrayBuffer> {
+export function packScalesAndZeros({ bits, scales, zeros }: Matrix): Uint32Array<ArrayBuffer> {
   const halves = new Float16Array(2 * scales.length);
   const less = bits === 8 ? 128 : 0;
   scales.forEach((scale, i) => halves.set([scale, zeros[i] - less], 2 * i));
@@ -94,7 +94,7 @@ function packScalesAndZeros({ bits, scales, zeros }: Matrix): Uint32Array<ArrayB
 }
 
 /** x W^T + bias in float64, (rows, outFeatures); x is (rows, inFeatures). */
-function multiply(matrix: Matrix, x: Float64Array, bias: Float32Array): Float64Array {
+export function multiply(matrix: Matrix, x: Float64Array, bias: Float32Array): Float64Array {
   const { inFeatures, outFeatures, groupSize, groups, values, scales, zeros } = matrix;
   const rows = x.length / inFeatures;
   const y = new Float64Array(rows * outFeatures);
@@ -121,6 +121,8 @@ export interface ProductCase extends MatrixShape {
   extreme?: boolean;
   /** Of gptq_gemm. */
   tile?: Tile;
+  /** Of gptq_gemv; without it, the one it chooses. */
+  cut?: GemvCut;
 }
 
 /**
@@ -149,7 +151,7 @@ function limitOf(kernel: string, inFeatures: number, extreme: boolean): number {
 export async function checkProduct(
   gpu: Gpu,
   kernel: "gptq_gemv" | "gptq_gemm",
-  { rows, slices, extreme = false, tile = MANY_ROWS, ...shape }: ProductCase,
+  { rows, slices, extreme = false, tile = MANY_ROWS, cut, ...shape }: ProductCase,
 ): Promise<void> {
   const { inFeatures, outFeatures, epilogue } = shape;
   const matrix = extreme ? extremeMatrix(shape, 7) : randomMatrix(shape, 7);
@@ -178,7 +180,7 @@ export async function checkProduct(
       slice: uniformFrom(gpu, "slice", new Uint32Array([first, count])),
     };
     const call = kernel === "gptq_gemv"
-      ? (await gptqGemv(gpu, shape)).bind({
+      ? (await gptqGemv(gpu, shape, cut)).bind({
         ...inputs,
         early1: inputs.groups,
         early2: inputs.groups,
@@ -193,7 +195,7 @@ export async function checkProduct(
   }
   const product = multiply(matrix, unpackChunks(chunks, "x", numberBytes).values, bias);
   const limit = limitOf(kernel, inFeatures, extreme);
-  const what = `${kernel} ${JSON.stringify({ rows, slices, extreme, tile, ...shape })}`;
+  const what = `${kernel} ${JSON.stringify({ rows, slices, extreme, tile, cut, ...shape })}`;
   const written = (i: number) => {
     const n = i % outFeatures;
     const sliced = slices.some(([first, count]) => n >= first && n < first + count);
