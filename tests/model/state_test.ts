@@ -72,11 +72,20 @@ Deno.test("a step uploads its rows, and splits the keys of few rows only", () =>
     });
     assert.deepEqual(await words(gpu, state.rows, 8), [7, 128, 0, 0, 9, 3, 128, 2]);
     assert.deepEqual(await words(gpu, state.picked, 2), [1, 0]);
-    assert.equal(state.upload([{ token: 1, position: 127, slot: 0 }], [], tableWidth).splits, 2);
+    const splits = (last: number, rows: number) =>
+      state.upload(
+        Array.from({ length: rows }, (_, i) => ({ token: 1, position: last - i, slot: 0 })),
+        [],
+        tableWidth,
+      ).splits;
+    assert.equal(splits(127, 2), 2);
     assert.deepEqual(await words(gpu, state.picked, 2), [1, 0]);
     // A longer context has longer runs, of a multiple of 64 keys, not more of them.
-    assert.equal(state.upload([{ token: 1, position: 1023, slot: 0 }], [], tableWidth).splits, 16);
-    assert.equal(state.upload([{ token: 1, position: 1899, slot: 0 }], [], tableWidth).splits, 15);
+    assert.equal(splits(1023, 2), 16);
+    assert.equal(splits(1899, 2), 15);
+    // One row has runs of 512 keys.
+    assert.equal(splits(511, 1), 1);
+    assert.equal(splits(512, 1), 2);
     const many = Array.from({ length: 9 }, (_, i) => ({ token: 1, position: 2039 + i, slot: 0 }));
     assert.equal(state.upload(many, [8], tableWidth).splits, 1);
   }));
