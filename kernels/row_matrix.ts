@@ -30,7 +30,7 @@ export function rowMatrices(bits: number, first: number, names: readonly string[
       ? `vec4(w.a${i}.xz, w.b${i}.xz), vec4(w.a${i}.yw, w.b${i}.yw)`
       : `w.a${i} & LOW, (w.a${i} >> vec4(4u)) & LOW`;
   return DOT_BYTES + `
-override GROUPS: u32 = (HIDDEN + GROUP_SIZE - 1u) / GROUP_SIZE;
+override GROUPS: u32 = (32u * CHUNKS + GROUP_SIZE - 1u) / GROUP_SIZE;
 const LOW = vec4<u32>(0x0f0f0f0fu, 0x0f0f0f0fu, 0x0f0f0f0fu, 0x0f0f0f0fu);
 
 // One chunk of four outputs: ${wide ? 32 : 16} bytes of each; scale and zero of each.
