@@ -8,7 +8,7 @@
 import { Readback } from "../gpu/readback.ts";
 import { FEW_ROWS } from "../kernels/gptq_tiles.ts";
 import { type Falcon, settle } from "./falcon.ts";
-import { type Needs, type SampledRow, Sampler } from "./sampler.ts";
+import { type Needs, NO_NEEDS, type SampledRow, Sampler } from "./sampler.ts";
 import type { Plan } from "./plan.ts";
 import { MOST_CHAINED, type StepShape } from "./state.ts";
 
@@ -22,8 +22,6 @@ interface Work {
   /** The sequence that is chained, 0 where none is: only its commands name a slot. */
   slot: number;
 }
-
-const NO_NEEDS: Needs = { passes: 0, draw: false, lists: false };
 
 /** Commands kept for steps that did not come; the oldest goes first. */
 const MOST_PREPARED = 4;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { storageFrom } from "../../gpu/buffer.ts";
 import { readOnce } from "../../gpu/readback.ts";
 import {
+  candidateBytes,
   penalize,
   type Penalties,
   PENALTIES_BYTES,
@@ -19,6 +20,7 @@ const NEUTRAL: Penalties = {
   presence: 0,
   temperature: 1,
   biased: false,
+  wanted: 0,
 };
 
 /** One entry of `parts`, in the order of its words. */
@@ -44,6 +46,7 @@ function run(
     rows.forEach((row, i) => writePenalties(parameters, i, row));
     const scores = poisoned(gpu, "scores", rows.length * VOCAB);
     const parts = poisoned(gpu, "parts", rows.length * 2 * 6);
+    const candidates = poisoned(gpu, "candidates", rows.length * candidateBytes(2) / 4);
     const call = (await penalize(gpu, VOCAB)).bind({
       rows: storageFrom(gpu, "rows", parameters),
       logits: storageFrom(gpu, "logits", Float32Array.from(logits.flatMap((row) => [...row]))),
@@ -51,6 +54,7 @@ function run(
       biases: storageFrom(gpu, "biases", Float32Array.from(biases.flat())),
       scores,
       parts,
+      candidates,
     });
     runPass(gpu, (pass) => call.dispatch(pass, rows.length));
     const found = await readFloats(gpu, scores);
