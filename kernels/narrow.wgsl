@@ -14,7 +14,7 @@ const TIES = 2048u; // in the last pass of 1024 bins: where the number of tokens
 
 var<workgroup> op_of_row: u32;
 var<workgroup> ties: vec2<u32>; // how many to drop, and their key
-var<workgroup> pairs: array<vec2<u32>, THREADS>; // running sums
+var<workgroup> pairs: array<vec2<u32>, 2u * THREADS>; // running sums
 
 fn weight_of(row: u32, bin: u32) -> vec2<u32> {
   let at = row * BIN_WORDS + 2u * bin;

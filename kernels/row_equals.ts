@@ -3,8 +3,8 @@
  * their own.
  *
  * Knows how a row is shared out for that. It is no kernel; the kernel binds `scores`, (rows, VOCAB)
- * as bits of f32, declares THREADS, VOCAB and, in workgroup memory, `pairs`: vec2<u32>, at least
- * THREADS of them. `WIDE_INTEGER` and `SAMPLING_STATE` come before it.
+ * as bits of f32, declares THREADS = 256, VOCAB and, in workgroup memory, `pairs`: vec2<u32>, at
+ * least 512 of them. `WIDE_INTEGER` and `SAMPLING_STATE` come before it.
  */
 export const ROW_EQUALS = `
 var<workgroup> equal_id: u32; // what \`find_equal\` found
@@ -12,17 +12,19 @@ var<workgroup> equal_id: u32; // what \`find_equal\` found
 // The sum of this thread's value and those of the threads before it; leaves all sums in \`pairs\`.
 fn running_sum(thread: u32, value: vec2<u32>) -> vec2<u32> {
   var sum = value;
-  for (var step = 1u; step < THREADS; step *= 2u) {
-    workgroupBarrier();
-    pairs[thread] = sum;
-    workgroupBarrier();
-    if (thread >= step) {
-      sum = add(sum, pairs[thread - step]);
-    }
-  }
+  var half = 0u;
   workgroupBarrier();
   pairs[thread] = sum;
   workgroupBarrier();
+  // Eight steps between two halves of \`pairs\`, so that one barrier is enough for each.
+  for (var step = 1u; step < THREADS; step *= 2u) {
+    if (thread >= step) {
+      sum = add(sum, pairs[half + thread - step]);
+    }
+    half = THREADS - half;
+    pairs[half + thread] = sum;
+    workgroupBarrier();
+  }
   return sum;
 }
 

@@ -2,61 +2,75 @@
  * The parts of a row put together, as WGSL text that kernels put before their own.
  *
  * Knows the order in which sums are added, which is always the same. It is no kernel and has no
- * bindings; the kernel declares CHUNKS, at most 32, and copies the parts of its row to `row_parts`.
+ * bindings; the kernel declares CHUNKS, at most 32, and gives each of 32 threads a part.
  */
-export const ROW_SUMMARY = `
-var<workgroup> row_parts: array<Part, 32>;
-// Of logits (x, y) and scores (z, w): what the sum so far is multiplied by, what is added to it.
-var<workgroup> row_terms: array<vec4<f32>, 32>;
 
-// Prepares the sums of chunk c, one thread a chunk; barriers before and after are the caller's.
-fn scale_part(c: u32, temperature: f32) {
-  let part = row_parts[c];
-  var logits_before = LOWEST;
-  var scores_before = LOWEST;
-  for (var i = 0u; i < c; i++) {
-    logits_before = max(logits_before, row_parts[i].logits.largest);
-    scores_before = max(scores_before, row_parts[i].scores.largest);
-  }
-  let logits = max(logits_before, part.logits.largest);
-  let scores = max(scores_before, part.scores.largest);
-  row_terms[c] = vec4(
-    weight_below(logits_before, logits, 1.0),
-    part.logits.sum * weight_below(part.logits.largest, logits, 1.0),
-    weight_below(scores_before, scores, temperature),
-    part.scores.sum * weight_below(part.scores.largest, scores, temperature),
-  );
+/** Chunks looked at together: WGSL's loops are not unrolled. */
+const AT_ONCE = Array.from({ length: 8 }, (_, i) => i);
+
+const peaks = AT_ONCE.map((i) => `
+    peak = max(peak, select(vec2(LOWEST), row_peaks[i + ${i}u], i + ${i}u < chunk));`).join("");
+
+const terms = AT_ONCE.map((i) => `
+    let terms${i} = row_terms[i + ${i}u];`).join("");
+
+const sums = AT_ONCE.map((i) => `
+    sums = sums * terms${i}.xz + terms${i}.yw;`).join("");
+
+export const ROW_SUMMARY = `
+const MOST_CHUNKS = 32u;
+
+var<workgroup> row_peaks: array<vec2<f32>, MOST_CHUNKS>; // the largest logit and score of a chunk
+var<workgroup> row_bests: array<u32, MOST_CHUNKS>; // the best token of a chunk
+// Of logits (x, y) and scores (z, w): what the sum so far is multiplied by, what is added to it.
+var<workgroup> row_terms: array<vec4<f32>, MOST_CHUNKS>;
+var<workgroup> row_summary: Summary; // what \`summarise\` found
+var<workgroup> leader: atomic<u32>; // the last chunk whose best token is better than all before it
+var<workgroup> invalid_chunks: atomic<u32>;
+
+// What a thread beyond the last chunk has: it changes no sum.
+fn no_part() -> Part {
+  return Part(Peak(LOWEST, 0.0), Peak(LOWEST, 0.0), 0u, 0u);
 }
 
-// Adds up what \`scale_part\` left; for one thread.
-fn summarised() -> Summary {
-  var sum = row_parts[0];
-  for (var i = 1u; i < CHUNKS; i++) {
-    let next = row_parts[i];
-    let terms = row_terms[i];
-    if (next.scores.largest > sum.scores.largest) {
-      sum.best = next.best;
-    }
-    sum.logits = Peak(
-      max(sum.logits.largest, next.logits.largest),
-      sum.logits.sum * terms.x + terms.y,
-    );
-    sum.scores = Peak(
-      max(sum.scores.largest, next.scores.largest),
-      sum.scores.sum * terms.z + terms.w,
-    );
-    sum.invalid |= next.invalid;
+// For MOST_CHUNKS threads, and a barrier after each of the two; then \`summarise\`.
+fn take_part(chunk: u32, part: Part) {
+  row_peaks[chunk] = vec2(part.logits.largest, part.scores.largest);
+  row_bests[chunk] = part.best;
+}
+
+fn scale_part(chunk: u32, part: Part, temperature: f32) {
+  var peak = vec2(LOWEST);
+  for (var i = 0u; i < chunk; i += 8u) {${peaks}
   }
-  if (sum.invalid != 0u || sum.scores.sum <= 0.0) {
-    return Summary(0.0, 0.0, 0.0, 0.0, 0u, 1u);
-  }
-  return Summary(
-    sum.logits.largest,
-    log(sum.logits.sum),
-    sum.scores.largest,
-    log(sum.scores.sum),
-    sum.best,
-    0u,
+  let own = vec2(part.logits.largest, part.scores.largest);
+  let largest = max(peak, own);
+  row_terms[chunk] = vec4(
+    weight_below(peak.x, largest.x, 1.0),
+    part.logits.sum * weight_below(own.x, largest.x, 1.0),
+    weight_below(peak.y, largest.y, temperature),
+    part.scores.sum * weight_below(own.y, largest.y, temperature),
   );
+  if (own.y > peak.y) {
+    atomicMax(&leader, chunk);
+  }
+  atomicMax(&invalid_chunks, part.invalid);
+  if (chunk == CHUNKS - 1u) {
+    row_summary.logits_largest = largest.x;
+    row_summary.largest = largest.y;
+  }
+}
+
+// For one thread.
+fn summarise() {
+  var sums = vec2(0.0);
+  for (var i = 0u; i < MOST_CHUNKS; i += 8u) {${terms}${sums}
+  }
+  row_summary.logits_log_sum = log(sums.x);
+  row_summary.log_sum = log(sums.y);
+  row_summary.best = row_bests[atomicLoad(&leader)];
+  if (atomicLoad(&invalid_chunks) != 0u || sums.y <= 0.0) {
+    row_summary = Summary(0.0, 0.0, 0.0, 0.0, 0u, 1u);
+  }
 }
 `;

@@ -7,6 +7,7 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { LIST_RACE } from "./list_race.ts";
 import { OUTCOME } from "./outcome.ts";
 import { PROBABILITY } from "./probability.ts";
 import { RACE } from "./race.ts";
@@ -35,6 +36,7 @@ const source = defineKernel({
     ROW_EQUALS,
     RACE,
     OUTCOME,
+    LIST_RACE,
     writtenOut(code),
   ].join(""),
   bindings: {

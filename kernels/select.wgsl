@@ -8,7 +8,7 @@ override VOCAB: u32;
 override CHUNKS: u32;
 
 const THREADS = 256u;
-const RACERS = 64u; // the first of the threads that let candidates run, while those before add up
+const FIRST_RACER = 64u; // threads from here on let candidates run, while those before add up
 
 @group(0) @binding(0) var<storage, read> truncations: array<Truncation>; // (rows)
 @group(0) @binding(1) var<storage, read> draws: array<Draw>; // (rows)
@@ -25,13 +25,10 @@ const RACERS = 64u; // the first of the threads that let candidates run, while t
 
 var<workgroup> pairs: array<vec2<u32>, FINALISTS>; // (sort key, id), then running sums
 var<workgroup> best: array<vec2<u32>, MOST_WANTED>; // (sort key, id), best first
-var<workgroup> summary: Summary;
 var<workgroup> cut: Cut;
 var<workgroup> ties: vec2<u32>; // how many to drop of those outside the list, and their key
 var<workgroup> is_tied: u32; // 1: the last token kept by top-k has equals outside the list
 var<workgroup> is_walked: u32; // 1: some of those are still kept
-var<workgroup> places: array<u32, RACERS>; // in the order in which a chunk's tokens run
-var<workgroup> heirs: array<u32, RACERS>; // the next racer that has not lost yet
 
 fn candidate(row: u32, slot: u32, wanted: u32) -> vec2<u32> {
   if (slot >= wanted * CHUNKS) {
@@ -58,9 +55,9 @@ fn cut_top_p(row: u32, length: u32, outside: u32, thread: u32) {
   let rank = length - 1u - thread;
   var own = vec2(0u);
   if (thread < length) {
-    let largest = sort_key(bitcast<u32>(summary.largest));
+    let largest = sort_key(bitcast<u32>(row_summary.largest));
     let octaves = octaves_down(best[rank].x, largest, row_scale, truncations[row].scale_shift);
-    let weight = probability(octaves, exponent_of(summary.log_sum));
+    let weight = probability(octaves, exponent_of(row_summary.log_sum));
     own = widened(weight.x, weight.y);
     if (thread == 0u) {
       own = add(own, vec2(own.x * outside, multiply(own.x, outside).y + own.y * outside));
@@ -97,7 +94,7 @@ fn cut_top_p(row: u32, length: u32, outside: u32, thread: u32) {
 }
 
 fn cut_min_p(reach: f32) {
-  let floor_key = sort_key(bitcast<u32>(summary.largest - reach));
+  let floor_key = sort_key(bitcast<u32>(row_summary.largest - reach));
   if (floor_key > cut.low) {
     cut.low = floor_key;
     cut.low_id = 0u;
@@ -109,7 +106,7 @@ fn racer(row: u32, id: u32) -> Runner {
   if (is_removed(bits, id, cut)) {
     return absent(id);
   }
-  return runner(bits, id, summary.largest, draws[row]);
+  return runner(bits, id, row_summary.largest, draws[row]);
 }
 
 // The race of the whole row, as `draw` and `choose` hold it; for thread 0.
@@ -123,55 +120,6 @@ fn winner_of_row(row: u32, thread: u32) -> Runner {
   return winner;
 }
 
-// A chunk's threads and their tokens meet in a tree: first a thread's own tokens, then threads that
-// differ in their highest bit, and so on. Racers in the order of these places meet neighbours.
-const PLACES_OF_THREAD = 3u; // bits
-const PLACES_OF_CHUNK = 11u;
-
-fn place_of(id: u32) -> u32 {
-  let in_chunk = id % TOKENS_PER_CHUNK;
-  let thread = reverseBits(in_chunk % THREADS) >> 21u; // eight bits, above the tokens' three
-  return (id / TOKENS_PER_CHUNK << PLACES_OF_CHUNK) | thread | in_chunk / THREADS;
-}
-
-// How many of the list run before this one.
-fn racers_before(place: u32, length: u32) -> u32 {
-  var before = 0u;
-  for (var i = 0u; i < length; i += 4u) {
-    before += select(0u, 1u, places[i] < place) + select(0u, 1u, places[i + 1u] < place) +
-      select(0u, 1u, places[i + 2u] < place) + select(0u, 1u, places[i + 3u] < place);
-  }
-  return before;
-}
-
-// The same race among the racers of a list: the sums are added in the same order, but for zeros.
-// They lie in `runners_of_chunk`, in the order of their places; for thread 0.
-fn winner_of_list(length: u32, thread: u32) -> Runner {
-  if (thread < RACERS) {
-    heirs[thread] = thread + 1u;
-  }
-  for (var bits = PLACES_OF_THREAD; bits <= PLACES_OF_CHUNK; bits++) {
-    workgroupBarrier();
-    let place = places[min(thread, RACERS - 1u)] >> bits;
-    if (thread < length && (thread == 0u || places[thread - 1u] >> bits != place)) {
-      var next = heirs[thread];
-      while (next < length && places[next] >> bits == place) {
-        runners_of_chunk[thread] = faster(runners_of_chunk[thread], runners_of_chunk[next]);
-        next = heirs[next];
-      }
-      heirs[thread] = next;
-    }
-  }
-  workgroupBarrier();
-  var winner = runners_of_chunk[0];
-  if (thread == 0u) {
-    for (var next = heirs[0]; next < length; next = heirs[next]) {
-      winner = overtake(winner, runners_of_chunk[next]);
-    }
-  }
-  return winner;
-}
-
 // One workgroup a row.
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -181,25 +129,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let has_top_k = op_at(program, 0u) == 4u * TOP_K;
   let wanted = select(0u, min(truncations[row].top_k + 1u, MOST_WANTED), has_top_k);
   // While the first threads look for the best candidates, others put the row's parts together.
+  let is_summing = thread >= GROUPS && thread - GROUPS < MOST_CHUNKS;
   let chunk = thread - GROUPS;
-  if (thread >= GROUPS && chunk < CHUNKS) {
-    row_parts[chunk] = parts[row * CHUNKS + chunk];
+  var part = no_part();
+  if (is_summing && chunk < CHUNKS) {
+    part = parts[row * CHUNKS + chunk];
   }
   //LOADS
+  if (is_summing) {
+    take_part(chunk, part);
+  }
   gather_groups(/*KEYS*/, thread);
-  if (thread < GROUPS) {
+  if (is_summing) {
+    scale_part(chunk, part, choice.temperature);
+  } else if (thread < GROUPS) {
     rank_groups(wanted, thread);
-  } else if (chunk < CHUNKS) {
-    scale_part(chunk, choice.temperature);
   }
   let least = workgroupUniformLoad(&threshold);
-  if (chunk == 0u) {
-    summary = summarised();
-  }
   //ABOVE
   workgroupBarrier();
   //EQUAL
   workgroupBarrier();
+  if (thread == GROUPS) {
+    summarise();
+  }
   let count = finalist_count();
   for (var i = thread; i < count; i += THREADS) {
     let rank = rank_of(pairs[i], count);
@@ -208,7 +161,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   workgroupBarrier();
-  let length = min(count, max(wanted, 1u) - 1u);
+  if (!has_top_k) {
+    // Nothing is drawn.
+    if (thread == 0u) {
+      cuts[row] = cut;
+      conclude(row, choice, row_summary, absent(0u));
+    }
+    return;
+  }
+  let length = min(count, wanted - 1u);
   if (thread == 0u && length > 0u) {
     cut.low = best[length - 1u].x;
     is_tied = select(0u, 1u, count > length && best[length].x == cut.low);
@@ -219,19 +180,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     outside = equals_outside(row, length, thread);
   }
 
-  let entry = thread - RACERS;
+  let entry = thread - FIRST_RACER;
   var own = absent(0u);
   var own_key = 0u;
   var place = 0xffffffffu;
-  if (thread >= RACERS && entry < length) {
+  if (thread >= FIRST_RACER && entry < length) {
     own_key = best[entry].x;
-    own = runner(bits_of(own_key), best[entry].y, summary.largest, draws[row]);
+    own = runner(bits_of(own_key), best[entry].y, row_summary.largest, draws[row]);
     place = place_of(own.id);
   }
-  if (thread >= RACERS && entry < RACERS) {
+  if (thread >= FIRST_RACER && entry < RACERS) {
     places[entry] = place;
   }
-  var step = select(0u, 3u, has_top_k);
+  var step = 3u; // top-k is behind us
   if (op_at(program, step) == 4u * TOP_P) {
     cut_top_p(row, length, outside, thread);
     step += 3u;
@@ -257,7 +218,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (walked == 1u) {
     winner = winner_of_row(row, thread);
   } else {
-    if (thread >= RACERS && entry < length) {
+    if (thread >= FIRST_RACER && entry < length) {
       places[before] = place;
       if (own_key < cut.low || (own_key == cut.low && own.id < cut.low_id)) {
         own = absent(own.id);
@@ -267,6 +228,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     winner = winner_of_list(length, thread);
   }
   if (thread == 0u) {
-    conclude(row, choice, summary, winner);
+    conclude(row, choice, row_summary, winner);
   }
 }

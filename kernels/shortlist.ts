@@ -56,6 +56,9 @@ fn group_is_ahead(other: u32, group: u32, key: u32) -> u32 {
 
 // Finds the threshold; for the first GROUPS threads, with a barrier after it.
 fn rank_groups(wanted: u32, group: u32) {
+  if (wanted == 0u) {
+    return;
+  }
   let key = group_keys[group];
   var rank = 0u;
   for (var i = 0u; i < GROUPS; i += 8u) {
