@@ -26,6 +26,7 @@ const FIRST_RACER = 64u; // threads from here on let candidates run, while those
 var<workgroup> pairs: array<vec2<u32>, FINALISTS>; // (sort key, id), then running sums
 var<workgroup> best: array<vec2<u32>, MOST_WANTED>; // (sort key, id), best first
 var<workgroup> cut: Cut;
+var<workgroup> equals: atomic<u32>; // of the last token kept by top-k, it included
 var<workgroup> ties: vec2<u32>; // how many to drop of those outside the list, and their key
 var<workgroup> is_tied: u32; // 1: the last token kept by top-k has equals outside the list
 var<workgroup> is_walked: u32; // 1: some of those are still kept
@@ -40,12 +41,13 @@ fn candidate(row: u32, slot: u32, wanted: u32) -> vec2<u32> {
 // Equals of the last of the list that are not in it.
 fn equals_outside(row: u32, length: u32, thread: u32) -> u32 {
   let key = best[length - 1u].x;
-  running_sum(thread, vec2(equals_in_span(row, key, thread), 0u));
+  atomicAdd(&equals, equals_in_span(row, key, thread));
   var inside = 1u;
   while (inside < length && best[length - 1u - inside].x == key) {
     inside += 1u;
   }
-  return pairs[THREADS - 1u].x - inside;
+  workgroupBarrier();
+  return atomicLoad(&equals) - inside;
 }
 
 // Top-p over the list, worst first; `outside` more tokens weigh as much as the worst.
@@ -111,26 +113,20 @@ fn racer(row: u32, id: u32) -> Runner {
 
 // The race of the whole row, as `draw` and `choose` hold it; for thread 0.
 fn winner_of_row(row: u32, thread: u32) -> Runner {
-  var winner = winner_of_chunk(row, 0u, thread);
-  for (var chunk = 1u; chunk < CHUNKS; chunk++) {
-    workgroupBarrier();
+  var winner = absent(0u);
+  for (var chunk = 0u; chunk < CHUNKS; chunk++) {
     let next = winner_of_chunk(row, chunk, thread);
     winner = overtake(winner, next);
+    workgroupBarrier();
   }
   return winner;
 }
 
-// One workgroup a row.
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  let row = group.x;
-  let program = truncations[row].program;
-  let choice = choices[row];
-  let has_top_k = op_at(program, 0u) == 4u * TOP_K;
-  let wanted = select(0u, min(truncations[row].top_k + 1u, MOST_WANTED), has_top_k);
-  // While the first threads look for the best candidates, others put the row's parts together.
-  let is_summing = thread >= GROUPS && thread - GROUPS < MOST_CHUNKS;
+// Leaves the row's best tokens in `best` and its summary in `row_summary`; how many there are of the
+// wanted ones, and more. The first threads look for the best, others put the row's parts together.
+fn take_best(row: u32, wanted: u32, temperature: f32, thread: u32) -> u32 {
   let chunk = thread - GROUPS;
+  let is_summing = thread >= GROUPS && chunk < MOST_CHUNKS;
   var part = no_part();
   if (is_summing && chunk < CHUNKS) {
     part = parts[row * CHUNKS + chunk];
@@ -141,7 +137,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   gather_groups(/*KEYS*/, thread);
   if (is_summing) {
-    scale_part(chunk, part, choice.temperature);
+    scale_part(chunk, part, temperature);
   } else if (thread < GROUPS) {
     rank_groups(wanted, thread);
   }
@@ -161,15 +157,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   workgroupBarrier();
-  if (!has_top_k) {
-    // Nothing is drawn.
-    if (thread == 0u) {
-      cuts[row] = cut;
-      conclude(row, choice, row_summary, absent(0u));
-    }
-    return;
-  }
-  let length = min(count, wanted - 1u);
+  return count;
+}
+
+// Truncates and draws; `count` tokens at least are left of the row. For thread 0.
+fn drawn(row: u32, top_k: u32, count: u32, thread: u32) -> Runner {
+  let length = min(count, top_k);
   if (thread == 0u && length > 0u) {
     cut.low = best[length - 1u].x;
     is_tied = select(0u, 1u, count > length && best[length].x == cut.low);
@@ -181,10 +174,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 
   let entry = thread - FIRST_RACER;
-  var own = absent(0u);
+  let is_racing = thread >= FIRST_RACER && entry < length;
   var own_key = 0u;
+  var own = absent(0u);
   var place = 0xffffffffu;
-  if (thread >= FIRST_RACER && entry < length) {
+  if (is_racing) {
     own_key = best[entry].x;
     own = runner(bits_of(own_key), best[entry].y, row_summary.largest, draws[row]);
     place = place_of(own.id);
@@ -192,6 +186,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (thread >= FIRST_RACER && entry < RACERS) {
     places[entry] = place;
   }
+  let program = truncations[row].program;
   var step = 3u; // top-k is behind us
   if (op_at(program, step) == 4u * TOP_P) {
     cut_top_p(row, length, outside, thread);
@@ -209,25 +204,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       cut_min_p(truncations[row].reach);
     }
     is_walked = select(0u, 1u, tied == 1u && cut.low == best[length - 1u].x);
-    cuts[row] = cut;
   }
   let before = racers_before(place, length);
   let walked = workgroupUniformLoad(&is_walked);
-
-  var winner = absent(0u);
   if (walked == 1u) {
-    winner = winner_of_row(row, thread);
-  } else {
-    if (thread >= FIRST_RACER && entry < length) {
-      places[before] = place;
-      if (own_key < cut.low || (own_key == cut.low && own.id < cut.low_id)) {
-        own = absent(own.id);
-      }
-      runners_of_chunk[before] = own;
+    return winner_of_row(row, thread);
+  }
+  if (is_racing) {
+    if (own_key < cut.low || (own_key == cut.low && own.id < cut.low_id)) {
+      own = absent(own.id);
     }
-    winner = winner_of_list(length, thread);
+    runners_of_chunk[before] = own;
+    places[before] = place;
+  }
+  return winner_of_list(length, thread);
+}
+
+// One workgroup a row.
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let row = group.x;
+  let choice = choices[row];
+  let is_drawn = choice.mode == DRAWN;
+  let top_k = min(truncations[row].top_k, MOST_WANTED - 1u);
+  let wanted = select(0u, top_k + 1u, is_drawn); // as penalize was told
+  let count = take_best(row, wanted, choice.temperature, thread);
+  var winner = absent(0u);
+  if (is_drawn) {
+    winner = drawn(row, top_k, count, thread);
   }
   if (thread == 0u) {
+    cuts[row] = cut;
     conclude(row, choice, row_summary, winner);
   }
 }
