@@ -147,6 +147,17 @@ Deno.test("sampler: equals at the k-th score are all kept, however many lie outs
     }
   }));
 
+Deno.test("sampler: the probabilities of many tokens are added up in one order", () =>
+  withGpu(async (gpu) => {
+    const { assertAgree } = await bothWays(gpu, VOCAB, 64);
+    // Another order shows in the last bit of one log-probability in ten.
+    for (const first of [0, 64, 128]) {
+      const logits = Array.from({ length: 64 }, (_, r) => randomFloats(VOCAB, first + r, 0.5));
+      const rows = logits.map((_, r) => row(r, { topK: 64, seed: first + r }));
+      await assertAgree(logits, rows, `from ${first}`);
+    }
+  }));
+
 Deno.test("sampler: both ways agree on the whole vocabulary, with all candidates there can be", () =>
   withGpu(async (gpu) => {
     const vocab = 65024;
