@@ -5,12 +5,14 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { OUTCOME } from "./outcome.ts";
+import { SAMPLING_ROWS } from "./sampling_rows.ts";
 import { chunksOf, SAMPLING_STATE } from "./sampling_state.ts";
 import code from "./choose.wgsl" with { type: "text" };
 
 const source = defineKernel({
   name: "choose",
-  code: SAMPLING_STATE + code,
+  code: SAMPLING_ROWS + SAMPLING_STATE + OUTCOME + code,
   bindings: {
     rows: "read",
     summaries: "read",

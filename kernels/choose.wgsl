@@ -4,29 +4,6 @@ override CHUNKS: u32;
 
 const THREADS = 64u; // at least CHUNKS
 
-const GREEDY = 0u; // the best token
-const DRAWN = 1u; // the winner of the race
-const FORCED = 2u; // the token asked about; nothing is remembered
-
-struct Choice {
-  slot: u32,
-  mode: u32,
-  forced: u32,
-  top: u32,
-  temperature: f32,
-}
-
-struct Top { id: u32, logprob: f32 }
-
-struct Result {
-  id: u32,
-  invalid: u32, // 1 where the logits were no distribution; the rest means nothing then
-  logprob: u32, // bits of f32, of the untouched logits
-  processed_logprob: u32, // bits of f32
-  scores_log_sum: f32, // log sum exp((score - largest) / temperature) over the tokens kept
-  top: array<array<Top, 20>, 2>, // filled by top_tokens
-}
-
 @group(0) @binding(0) var<storage, read> rows: array<Choice>; // (rows)
 @group(0) @binding(1) var<storage, read> summaries: array<Summary>; // (rows)
 @group(0) @binding(2) var<storage, read> runners: array<Runner>; // (rows, CHUNKS)
@@ -38,19 +15,10 @@ struct Result {
 
 var<workgroup> shared_runners: array<Runner, THREADS>;
 
-fn logprob(bits: u32, largest: f32, temperature: f32, log_sum: f32) -> u32 {
-  if (bits == NEGATIVE_INFINITY) {
-    return bits;
-  }
-  return bitcast<u32>((bitcast<f32>(bits) - largest) / temperature - log_sum);
-}
-
 // One workgroup a row.
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let row = group.x;
-  let choice = rows[row];
-  let summary = summaries[row];
   if (thread < CHUNKS) {
     shared_runners[thread] = runners[row * CHUNKS + thread];
   }
@@ -58,38 +26,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (thread > 0u) {
     return;
   }
-  var id = summary.best;
-  var log_sum = summary.log_sum;
-  if (choice.mode == DRAWN) {
-    var winner = shared_runners[0];
-    for (var i = 1u; i < CHUNKS; i++) {
-      let next = shared_runners[i];
-      let sum = winner.sum + next.sum;
-      if (next.speed > winner.speed) {
-        winner = next;
-      }
-      winner.sum = sum;
-    }
-    id = winner.id;
-    log_sum = log(winner.sum);
-  } else if (choice.mode == FORCED) {
-    id = choice.forced;
+  var winner = shared_runners[0];
+  for (var i = 1u; i < CHUNKS; i++) {
+    winner = overtake(winner, shared_runners[i]);
   }
-  // Logits that are no distribution may have no winner; every index below must hold all the same.
-  id = min(id, VOCAB - 1u);
-  let at = row * VOCAB + id;
-  results[row].id = id;
-  results[row].invalid = summary.invalid;
-  results[row].scores_log_sum = log_sum;
-  results[row].logprob = logprob(logits[at], summary.logits_largest, 1.0, summary.logits_log_sum);
-  results[row].processed_logprob = logprob(
-    scores[at],
-    summary.largest,
-    choice.temperature,
-    log_sum,
-  );
-  if (choice.mode != FORCED) {
-    sampled[choice.slot] = id;
-    counts[choice.slot * VOCAB + id] += 1u;
-  }
+  conclude(row, rows[row], summaries[row], winner);
 }

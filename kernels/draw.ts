@@ -5,13 +5,15 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { RACE } from "./race.ts";
+import { SAMPLING_ROWS } from "./sampling_rows.ts";
 import { chunksOf, SAMPLING_STATE } from "./sampling_state.ts";
 import { WIDE_INTEGER } from "./wide_integer.ts";
 import code from "./draw.wgsl" with { type: "text" };
 
 const source = defineKernel({
   name: "draw",
-  code: WIDE_INTEGER + SAMPLING_STATE + code,
+  code: WIDE_INTEGER + SAMPLING_ROWS + SAMPLING_STATE + RACE + code,
   bindings: {
     rows: "read",
     summaries: "read",

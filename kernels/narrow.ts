@@ -5,13 +5,16 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { ROW_EQUALS } from "./row_equals.ts";
+import { SAMPLING_ROWS } from "./sampling_rows.ts";
 import { SAMPLING_STATE } from "./sampling_state.ts";
+import { TOP_P_CUT } from "./top_p.ts";
 import { WIDE_INTEGER } from "./wide_integer.ts";
 import code from "./narrow.wgsl" with { type: "text" };
 
 const source = defineKernel({
   name: "narrow",
-  code: WIDE_INTEGER + SAMPLING_STATE + code,
+  code: WIDE_INTEGER + SAMPLING_ROWS + SAMPLING_STATE + TOP_P_CUT + ROW_EQUALS + code,
   bindings: {
     rows: "read",
     summaries: "read",
@@ -23,7 +26,7 @@ const source = defineKernel({
 
 export const TRUNCATION_BYTES = 40;
 
-/** Ops of the WGSL: the three passes of a select, and those that stand alone. */
+/** Ops of the WGSL (`sampling_rows.ts`): the three passes of a select, and those that stand alone. */
 const TOP_K = [4, 5, 6];
 const TOP_P = [8, 9, 10];
 const FLOOR = 2;

@@ -1,21 +1,10 @@
-// scores = biased and penalised logits, and of each chunk of the vocabulary what its two softmaxes need:
-// one of the untouched logits, one of the scores at the row's temperature.
+// scores = biased and penalised logits; of each chunk of the vocabulary what its two softmaxes need,
+// one of the untouched logits, one of the scores at the row's temperature; and its best tokens.
 override VOCAB: u32;
 override CHUNKS: u32;
 
 const THREADS = 256u;
-const PER_THREAD = 8u;
 const POSITIVE_INFINITY = 0x7f800000u;
-
-struct Penalties {
-  slot: u32,
-  repetition: f32,
-  frequency: f32, // already over the length where the whole context is counted
-  presence: f32,
-  whole_context: u32,
-  temperature: f32,
-  biased: u32, // 1 where the slot's biases are this row's
-}
 
 @group(0) @binding(0) var<storage, read> rows: array<Penalties>; // (rows)
 @group(0) @binding(1) var<storage, read> logits: array<u32>; // (rows, VOCAB), bits of f32
@@ -23,8 +12,10 @@ struct Penalties {
 @group(0) @binding(3) var<storage, read> biases: array<f32>; // (slots, VOCAB)
 @group(0) @binding(4) var<storage, read_write> scores: array<u32>; // (rows, VOCAB), bits of f32
 @group(0) @binding(5) var<storage, read_write> parts: array<Part>; // (rows, CHUNKS)
+@group(0) @binding(6) var<storage, read_write> candidates: array<vec2<u32>>; // (rows, MOST_WANTED, CHUNKS)
 
 var<workgroup> shared_parts: array<Part, THREADS>;
+var<workgroup> pairs: array<vec2<u32>, FINALISTS>; // (sort key, id)
 
 fn merge(a: Part, b: Part, temperature: f32) -> Part {
   let b_wins = b.scores.largest > a.scores.largest ||
@@ -56,55 +47,81 @@ fn is_invalid(bits: u32) -> bool {
   return (bits & 0x7fffffffu) >= POSITIVE_INFINITY && bits != NEGATIVE_INFINITY;
 }
 
-fn visit(row: u32, id: u32) -> Part {
-  let at = row * VOCAB + id;
-  let penalties = rows[row];
-  let bits = logits[at];
-  var part = Part(Peak(LOWEST, 0.0), Peak(LOWEST, 0.0), id, 0u);
-  scores[at] = NEGATIVE_INFINITY;
+// Of one token.
+struct Seen {
+  part: Part,
+  key: u32, // 0: it cannot come
+}
+
+fn visit(row: u32, id: u32, bits: u32, count: u32, penalties: Penalties) -> Seen {
+  var seen = Seen(Part(Peak(LOWEST, 0.0), Peak(LOWEST, 0.0), id, 0u), 0u);
+  var score_bits = NEGATIVE_INFINITY;
   if (is_invalid(bits)) {
-    part.invalid = 1u;
+    seen.part.invalid = 1u;
   } else if (bits != NEGATIVE_INFINITY) {
     let logit = bitcast<f32>(bits);
-    let in_slot = penalties.slot * VOCAB + id;
     var biased = logit;
     if (penalties.biased == 1u) {
-      biased += biases[in_slot];
+      biased += biases[penalties.slot * VOCAB + id];
     }
-    let score = penalised(biased, counts[in_slot], penalties);
-    let score_bits = bitcast<u32>(score);
-    part.logits = Peak(logit, 1.0);
+    let score = penalised(biased, count, penalties);
+    score_bits = bitcast<u32>(score);
+    seen.part.logits = Peak(logit, 1.0);
     if (is_invalid(score_bits)) {
-      part.invalid = 1u;
+      seen.part.invalid = 1u;
+      score_bits = NEGATIVE_INFINITY;
     } else if (score_bits != NEGATIVE_INFINITY) {
-      part.scores = Peak(score, 1.0);
-      scores[at] = score_bits;
+      seen.part.scores = Peak(score, 1.0);
+      seen.key = sort_key(score_bits);
     }
   }
-  return part;
+  scores[row * VOCAB + id] = score_bits;
+  return seen;
 }
 
 // One workgroup a chunk, chunks in x and rows in y.
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let row = group.y;
-  let temperature = rows[row].temperature;
-  let first = group.x * THREADS * PER_THREAD + thread;
+  let penalties = rows[row];
+  let first = group.x * TOKENS_PER_CHUNK + thread;
+  //LOADS
   var part = Part(Peak(LOWEST, 0.0), Peak(LOWEST, 0.0), 0xffffffffu, 0u);
-  for (var i = 0u; i < PER_THREAD; i++) {
-    let id = first + i * THREADS;
-    if (id < VOCAB) {
-      part = merge(part, visit(row, id), temperature);
-    }
-  }
+  //VISITS
   shared_parts[thread] = part;
   for (var half = THREADS / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (thread < half) {
-      shared_parts[thread] = merge(shared_parts[thread], shared_parts[thread + half], temperature);
+      shared_parts[thread] = merge(
+        shared_parts[thread],
+        shared_parts[thread + half],
+        penalties.temperature,
+      );
     }
   }
   if (thread == 0u) {
     parts[row * CHUNKS + group.x] = shared_parts[0];
+  }
+  if (penalties.wanted == 0u) {
+    return;
+  }
+  gather_groups(/*KEYS*/, thread);
+  if (thread < GROUPS) {
+    rank_groups(penalties.wanted, thread);
+  }
+  let least = workgroupUniformLoad(&threshold);
+  //ABOVE
+  workgroupBarrier();
+  //EQUAL
+  workgroupBarrier();
+  let count = finalist_count();
+  for (var i = thread; i < count; i += THREADS) {
+    let rank = rank_of(pairs[i], count);
+    if (rank < penalties.wanted) {
+      candidates[(row * MOST_WANTED + rank) * CHUNKS + group.x] = pairs[i];
+    }
+  }
+  if (thread >= count && thread < penalties.wanted) {
+    candidates[(row * MOST_WANTED + thread) * CHUNKS + group.x] = vec2(0u);
   }
 }

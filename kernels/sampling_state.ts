@@ -7,11 +7,11 @@
 /** Largest vocabulary: counts and 16-bit sums of the truncation stay within 32 bits up to here. */
 export const MAX_VOCAB = 65536;
 
-const TOKENS_PER_WORKGROUP = 2048;
+const TOKENS_PER_CHUNK = 2048;
 
 /** Workgroups that share a row in the kernels that look at every token; at most 32. */
 export function chunksOf(vocab: number): number {
-  return Math.ceil(vocab / TOKENS_PER_WORKGROUP);
+  return Math.ceil(vocab / TOKENS_PER_CHUNK);
 }
 
 /** Bytes of the entries below, by the buffer that holds them. */
@@ -20,6 +20,7 @@ export const STATE_BYTES = { part: 24, summary: 24, cut: 32, runner: 12 } as con
 export const SAMPLING_STATE = `
 const LOWEST = -3.4028234e38;
 const NEGATIVE_INFINITY = 0xff800000u; // bits of the score of a token that was removed
+const TOKENS_PER_CHUNK = ${TOKENS_PER_CHUNK}u;
 
 // The largest of some numbers, and the sum of exp((number - largest) / temperature) over them.
 struct Peak { largest: f32, sum: f32 }
@@ -60,11 +61,15 @@ struct Runner {
   sum: f32, // of exp((score - largest) / temperature) over the tokens kept
 }
 
+// Where nothing was seen the difference overflows: the bound keeps infinities out of exp.
+fn weight_below(value: f32, largest: f32, temperature: f32) -> f32 {
+  return exp(max((value - largest) / temperature, -100.0));
+}
+
 fn join(a: Peak, b: Peak, temperature: f32) -> Peak {
   let largest = max(a.largest, b.largest);
-  // Where one side is empty its difference overflows: the bound keeps infinities out of exp.
-  let a_scale = exp(max((a.largest - largest) / temperature, -100.0));
-  let b_scale = exp(max((b.largest - largest) / temperature, -100.0));
+  let a_scale = weight_below(a.largest, largest, temperature);
+  let b_scale = weight_below(b.largest, largest, temperature);
   return Peak(largest, a.sum * a_scale + b.sum * b_scale);
 }
 
@@ -74,6 +79,11 @@ fn sort_key(bits: u32) -> u32 {
     return 0x80000000u;
   }
   return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+}
+
+// The bits that have this key; of the zeros the positive one.
+fn bits_of(key: u32) -> u32 {
+  return select(~key, key & 0x7fffffffu, key >= 0x80000000u);
 }
 
 fn is_removed(bits: u32, id: u32, cut: Cut) -> bool {

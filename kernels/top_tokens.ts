@@ -5,12 +5,14 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { RESULT } from "./outcome.ts";
+import { SAMPLING_ROWS } from "./sampling_rows.ts";
 import { SAMPLING_STATE } from "./sampling_state.ts";
 import code from "./top_tokens.wgsl" with { type: "text" };
 
 const source = defineKernel({
   name: "top_tokens",
-  code: SAMPLING_STATE + code,
+  code: SAMPLING_ROWS + SAMPLING_STATE + RESULT + code,
   bindings: {
     rows: "read",
     summaries: "read",

@@ -8,25 +8,6 @@ const THREADS = 256u;
 const MOST = 20u;
 const NONE = 0xffffffffu;
 
-struct Choice { // as in choose.wgsl
-  slot: u32,
-  mode: u32,
-  forced: u32,
-  top: u32,
-  temperature: f32,
-}
-
-struct Top { id: u32, logprob: f32 }
-
-struct Result { // as in choose.wgsl
-  id: u32,
-  invalid: u32,
-  logprob: u32,
-  processed_logprob: u32,
-  scores_log_sum: f32,
-  top: array<array<Top, 20>, 2>,
-}
-
 @group(0) @binding(0) var<storage, read> rows: array<Choice>; // (rows)
 @group(0) @binding(1) var<storage, read> summaries: array<Summary>; // (rows)
 @group(0) @binding(2) var<storage, read> logits: array<u32>; // (rows, VOCAB), bits of f32
@@ -35,7 +16,7 @@ struct Result { // as in choose.wgsl
 
 var<workgroup> candidates: array<vec2<u32>, THREADS>;
 
-fn bits_of(id: u32, row: u32, processed: bool) -> u32 {
+fn value_bits(id: u32, row: u32, processed: bool) -> u32 {
   let at = row * VOCAB + id;
   if (processed) {
     return scores[at];
@@ -48,7 +29,7 @@ fn candidate(id: u32, row: u32, processed: bool) -> vec2<u32> {
   if (id >= VOCAB) {
     return vec2(0u, NONE);
   }
-  let bits = bits_of(id, row, processed);
+  let bits = value_bits(id, row, processed);
   return select(vec2(sort_key(bits), id), vec2(0u, NONE), bits == NEGATIVE_INFINITY);
 }
 
@@ -89,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (thread == 0u) {
       var logprob = 0.0;
       if (best.y != NONE) {
-        let value = bitcast<f32>(bits_of(best.y, row, processed));
+        let value = bitcast<f32>(value_bits(best.y, row, processed));
         if (processed) {
           logprob = (value - summary.largest) / choice.temperature - results[row].scores_log_sum;
         } else {

@@ -1,17 +1,19 @@
 /**
  * One pass over the scores for top-k, top-p or typical-p; `narrow` follows each.
  *
- * Knows its bindings and grid, and the table its probabilities are computed with.
+ * Knows its bindings and grid.
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { PROBABILITY } from "./probability.ts";
+import { SAMPLING_ROWS } from "./sampling_rows.ts";
 import { chunksOf, SAMPLING_STATE } from "./sampling_state.ts";
 import { WIDE_INTEGER } from "./wide_integer.ts";
 import code from "./truncate.wgsl" with { type: "text" };
 
 const source = defineKernel({
   name: "truncate",
-  code: WIDE_INTEGER + SAMPLING_STATE + code,
+  code: WIDE_INTEGER + SAMPLING_ROWS + SAMPLING_STATE + PROBABILITY + code,
   bindings: {
     rows: "read",
     summaries: "read",
@@ -28,9 +30,4 @@ export const HISTOGRAM_BYTES = 4096 * 4;
 /** Adds to `histogram`, (rows), what the row's next op asks for; dispatch(rows). */
 export function truncate(gpu: Gpu, vocab: number) {
   return compileKernel(gpu, source, { VOCAB: vocab }, (rows: number) => [chunksOf(vocab), rows]);
-}
-
-/** 2^(31 - i / 256) for i from 0 to 255, rounded once from double precision. */
-export function powersOfTwo(): Uint32Array<ArrayBuffer> {
-  return Uint32Array.from({ length: 256 }, (_, i) => Math.round(2 ** (31 - i / 256)));
 }

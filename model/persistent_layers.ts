@@ -77,7 +77,7 @@ export class PersistentLayers {
     return { buffer: this.meeting.buffer, offset: this.meeting.brokenAt };
   }
 
-  /** Before each submit. */
+  /** Before each step that is no chained one. */
   prepare(): void {
     this.meeting.clear(this.workgroups, PATIENCE.work);
   }

@@ -1,14 +1,14 @@
 /**
  * One step on the GPU, or a chain of them: rows in, sampled tokens out.
  *
- * Knows the forward pass and the sampler, that one submit and one read back serve a whole chain, and
- * that the commands of the next one can be encoded while the GPU works. Knows no queue and no
- * request.
+ * Knows the forward pass and the sampler, that one read back serves a whole chain, and that the
+ * GPU can work while the rest of a chain is handed over and the commands of the next one are
+ * encoded. Knows no queue and no request.
  */
 import { Readback } from "../gpu/readback.ts";
 import { FEW_ROWS } from "../kernels/gptq_tiles.ts";
 import { type Falcon, settle } from "./falcon.ts";
-import { type Needs, type SampledRow, Sampler } from "./sampler.ts";
+import { type Needs, NO_NEEDS, type SampledRow, Sampler } from "./sampler.ts";
 import type { Plan } from "./plan.ts";
 import { MOST_CHAINED, type StepShape } from "./state.ts";
 
@@ -22,8 +22,6 @@ interface Work {
   /** The sequence that is chained, 0 where none is: only its commands name a slot. */
   slot: number;
 }
-
-const NO_NEEDS: Needs = { passes: 0, draw: false, lists: false };
 
 /** Commands kept for steps that did not come; the oldest goes first. */
 const MOST_PREPARED = 4;
@@ -82,7 +80,14 @@ export class Runner {
     const { rows, samples, chain } = plan;
     const started = performance.now();
     const work = this.#upload(plan);
-    gpu.device.queue.submit(this.#commands(work));
+    const [first, ...chained] = this.#commands(work);
+    gpu.device.queue.submit([first]);
+    if (chained.length > 0) {
+      // Apart from the first, on which the GPU is at work by now: a submit takes the longer the more
+      // it holds.
+      this.#uploadChain(plan);
+      gpu.device.queue.submit(chained);
+    }
     this.#prepareNext(plan, work);
     // Waiting also where nothing was sampled keeps a cancelled prompt from running on.
     const results = await this.readback.read(this.#endOf(samples.length, chain.length) + 4);
@@ -97,16 +102,20 @@ export class Runner {
   }
 
   #upload({ rows, picks, samples, chain, starts }: Plan): Work {
-    const { forward, state, kv } = this.model;
+    const { forward } = this.model;
     for (const { slot, prompt, logitBias } of starts) {
       this.sampler.reset(slot, prompt, [], logitBias);
     }
     const shape = forward.upload(rows, picks);
     const needs = samples.length > 0 ? this.sampler.upload(samples) : NO_NEEDS;
-    for (const [i, sample] of chain.entries()) this.sampler.upload([sample], i + 1);
-    if (chain.length > 0) state.uploadChain(rows[0], chain.length, kv.tableWidth);
     const slot = chain.length > 0 ? rows[0].slot : 0;
     return { shape, needs, chain: this.#chainShapes(rows, chain.length), slot };
+  }
+
+  #uploadChain({ rows, chain }: Plan): void {
+    const { state, kv } = this.model;
+    for (const [i, sample] of chain.entries()) this.sampler.upload([sample], i + 1);
+    state.uploadChain(rows[0], chain.length, kv.tableWidth);
   }
 
   #chainShapes(rows: Plan["rows"], length: number): StepShape[] {

@@ -13,6 +13,7 @@ import {
   writeTruncation,
 } from "../kernels/narrow.ts";
 import { PENALTIES_BYTES, writePenalties } from "../kernels/penalize.ts";
+import { MOST_CANDIDATES } from "../kernels/shortlist.ts";
 import { GREEDY, type Sampling } from "./engine.ts";
 
 export interface SampleRow {
@@ -31,11 +32,20 @@ export interface SampleRow {
 
 /** What the rows of a step need beside the kernels that every row needs. */
 export interface Needs {
+  /**
+   * Whether the step goes the short way: two dispatches, the best tokens of each chunk and `select`.
+   * All of its rows must be able to, or the whole step goes the long way; both compute the same.
+   */
+  shortlist: boolean;
   /** Passes of truncation. */
   passes: number;
   draw: boolean;
   lists: boolean;
 }
+
+export const NO_NEEDS: Needs = { shortlist: false, passes: 0, draw: false, lists: false };
+
+const ONLY_SHORTLIST: Needs = { ...NO_NEEDS, shortlist: true };
 
 /** Bytes of a row's parameters, by kind. */
 const ROW_BYTES = {
@@ -63,7 +73,8 @@ export class RowParameters {
   readonly ranges: Record<Kind, Range>;
   readonly #views: Record<Kind, DataView>;
 
-  constructor(maxRows: number) {
+  /** @param shortlist whether steps may go the short way */
+  constructor(maxRows: number, private readonly shortlist: boolean) {
     let end = 0;
     const place = (kind: Kind): Range => {
       const range = { offset: end, size: maxRows * ROW_BYTES[kind] };
@@ -89,15 +100,18 @@ export class RowParameters {
 
   /** Writes all rows. */
   write(rows: readonly SampleRow[]): Needs {
-    const needs = rows.map((row, index) => this.#writeRow(row, index));
+    const shortlist = this.shortlist && rows.every(fitsShortlist);
+    const needs = rows.map((row, index) => this.#writeRow(row, index, shortlist));
+    if (shortlist) return ONLY_SHORTLIST;
     return {
+      shortlist,
       passes: needs.reduce((most, { passes }) => Math.max(most, passes), 0),
       draw: needs.some(({ draw }) => draw),
       lists: needs.some(({ lists }) => lists),
     };
   }
 
-  #writeRow(row: SampleRow, index: number): Needs {
+  #writeRow(row: SampleRow, index: number, shortlist: boolean) {
     const { slot, forced, topTokens } = row;
     const { penalties, truncation, draw, choice } = this.#views;
     const sampling = forced === undefined ? row.sampling : GREEDY;
@@ -113,6 +127,7 @@ export class RowParameters {
       presence: sampling.presencePenalty,
       temperature,
       biased: sampling.logitBias.length > 0,
+      wanted: shortlist && draws ? kept.topK + 1 : 0,
     });
     writeTruncation(truncation, index, kept);
     writeDraw(draw, index, {
@@ -129,4 +144,12 @@ export class RowParameters {
     });
     return { passes: truncationProgram(kept).length, draw: draws, lists: topTokens > 0 };
   }
+}
+
+/** No lists of best tokens; and a token that is drawn is one of few. */
+function fitsShortlist({ sampling, forced, topTokens }: SampleRow): boolean {
+  const { temperature, topK, typicalP } = sampling;
+  const draws = forced === undefined && temperature > 0;
+  const fewKept = topK >= 1 && topK <= MOST_CANDIDATES && typicalP >= 1;
+  return topTokens === 0 && (!draws || fewKept);
 }

@@ -12,13 +12,15 @@ import { storageBuffer, storageFrom } from "../gpu/buffer.ts";
 import { type Gpu, GpuError } from "../gpu/device.ts";
 import type { Readback } from "../gpu/readback.ts";
 import { readResult, type Result, RESULT_BYTES } from "../kernels/choose.ts";
+import { candidateBytes } from "../kernels/penalize.ts";
+import { powersOfTwo } from "../kernels/probability.ts";
 import { chunksOf, MAX_VOCAB, STATE_BYTES } from "../kernels/sampling_state.ts";
-import { HISTOGRAM_BYTES, powersOfTwo } from "../kernels/truncate.ts";
+import { HISTOGRAM_BYTES } from "../kernels/truncate.ts";
 import type { LogitBias } from "./engine.ts";
 import type { Needs, SampleRow } from "./sample_row.ts";
 import { SamplingStep } from "./sampling_step.ts";
 
-export type { Needs, SampleRow } from "./sample_row.ts";
+export { type Needs, NO_NEEDS, type SampleRow } from "./sample_row.ts";
 
 /** A row's token and log-probabilities, natural ones. */
 export type SampledRow = Result;
@@ -34,6 +36,8 @@ export interface SamplerShape {
   steps?: number;
   /** Most rows of those that follow the first. Default: as many as that has. */
   rowsThatFollow?: number;
+  /** Whether steps may take the short way, see `Needs`; the tokens are the same. Default: they do. */
+  shortlist?: boolean;
 }
 
 export class Sampler {
@@ -50,6 +54,8 @@ export class Sampler {
     readonly scores: GPUBuffer, // (rows, vocab)
     /** The token last chosen in each slot. */
     readonly sampled: GPUBuffer, // (slots)
+    /** How far each row was truncated: what it removes may still be among the scores. */
+    readonly cuts: GPUBuffer, // (rows)
   ) {}
 
   /**
@@ -59,7 +65,7 @@ export class Sampler {
    */
   static async create(gpu: Gpu, shape: SamplerShape): Promise<Sampler> {
     const { vocabSize: vocab, maxRows, slots, logits, steps = 1 } = shape;
-    const { rowsThatFollow = maxRows } = shape;
+    const { rowsThatFollow = maxRows, shortlist = true } = shape;
     checkShape(gpu, shape);
     const chunks = chunksOf(vocab);
     const perRow = (label: string, bytes: number) => storageBuffer(gpu, label, maxRows * bytes);
@@ -70,6 +76,7 @@ export class Sampler {
       summaries: perRow("softmax summaries", STATE_BYTES.summary),
       cuts: perRow("cuts", STATE_BYTES.cut),
       histogram: perRow("histogram", HISTOGRAM_BYTES),
+      candidates: perRow("candidates", candidateBytes(chunks)),
       runners: perRow("runners", chunks * STATE_BYTES.runner),
       powers: storageFrom(gpu, "powers of two", powersOfTwo()),
       counts: storageBuffer(gpu, "counts", slots * vocab * 4),
@@ -79,10 +86,10 @@ export class Sampler {
     const all: SamplingStep[] = [];
     while (all.length < steps) {
       const rows = all.length === 0 ? maxRows : rowsThatFollow;
-      all.push(await SamplingStep.create(gpu, vocab, rows, buffers));
+      all.push(await SamplingStep.create(gpu, vocab, rows, buffers, shortlist));
     }
-    const { counts, biases, scores, sampled } = buffers;
-    return new Sampler(gpu, vocab, all, counts, biases, scores, sampled);
+    const { counts, biases, scores, sampled, cuts } = buffers;
+    return new Sampler(gpu, vocab, all, counts, biases, scores, sampled, cuts);
   }
 
   /**

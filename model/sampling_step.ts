@@ -9,10 +9,11 @@ import { choose, RESULT_BYTES } from "../kernels/choose.ts";
 import { draw } from "../kernels/draw.ts";
 import { narrow } from "../kernels/narrow.ts";
 import { penalize } from "../kernels/penalize.ts";
+import { select } from "../kernels/select.ts";
 import { summarize } from "../kernels/summarize.ts";
 import { topTokens } from "../kernels/top_tokens.ts";
 import { truncate } from "../kernels/truncate.ts";
-import { type Needs, RowParameters, type SampleRow } from "./sample_row.ts";
+import { type Needs, NO_NEEDS, RowParameters, type SampleRow } from "./sample_row.ts";
 
 /** What the kernels of every step share. */
 export interface SamplingBuffers {
@@ -22,6 +23,7 @@ export interface SamplingBuffers {
   summaries: GPUBuffer; // (rows)
   cuts: GPUBuffer; // (rows)
   histogram: GPUBuffer; // (rows, 4096)
+  candidates: GPUBuffer; // (rows, 65, chunks)
   runners: GPUBuffer; // (rows, chunks)
   powers: GPUBuffer; // (256)
   counts: GPUBuffer; // (slots, vocab)
@@ -32,7 +34,7 @@ export interface SamplingBuffers {
 type Kernels = Awaited<ReturnType<typeof bindKernels>>;
 
 export class SamplingStep {
-  #needs: Needs = { passes: 0, draw: false, lists: false };
+  #needs = NO_NEEDS;
 
   private constructor(
     private readonly gpu: Gpu,
@@ -47,8 +49,9 @@ export class SamplingStep {
     vocab: number,
     maxRows: number,
     buffers: SamplingBuffers,
+    shortlist: boolean,
   ): Promise<SamplingStep> {
-    const rows = new RowParameters(maxRows);
+    const rows = new RowParameters(maxRows, shortlist);
     const parameters = storageBuffer(gpu, "sampling parameters", rows.bytes.byteLength);
     const results = storageBuffer(gpu, "sampling results", maxRows * RESULT_BYTES);
     const kernels = await bindKernels(gpu, vocab, rows, parameters, buffers, results);
@@ -64,6 +67,10 @@ export class SamplingStep {
   encode(pass: GPUComputePassEncoder, rows: number, needs = this.#needs): void {
     const { kernels } = this;
     kernels.penalize.dispatch(pass, rows);
+    if (needs.shortlist) {
+      kernels.select.dispatch(pass, rows);
+      return;
+    }
     kernels.summarize.dispatch(pass, rows);
     for (let i = 0; i < needs.passes; i++) {
       kernels.truncate.dispatch(pass, rows);
@@ -83,15 +90,28 @@ async function bindKernels(
   buffers: SamplingBuffers,
   results: GPUBuffer,
 ) {
-  const { logits, scores, parts, summaries, cuts, histogram, runners, powers } = buffers;
-  const { counts, biases, sampled } = buffers;
+  const { logits, scores, parts, candidates, summaries, cuts, histogram, runners } = buffers;
+  const { powers, counts, biases, sampled } = buffers;
   const penalties = { buffer: parameters, ...ranges.penalties };
   const truncation = { buffer: parameters, ...ranges.truncation };
   const draws = { buffer: parameters, ...ranges.draw };
   const choices = { buffer: parameters, ...ranges.choice };
+  const rows = { truncations: truncation, draws, choices };
   return {
     penalize: (await penalize(gpu, vocab))
-      .bind({ rows: penalties, logits, counts, biases, scores, parts }),
+      .bind({ rows: penalties, logits, counts, biases, scores, parts, candidates }),
+    select: (await select(gpu, vocab)).bind({
+      ...rows,
+      parts,
+      candidates,
+      powers,
+      logits,
+      scores,
+      cuts,
+      results,
+      counts,
+      sampled,
+    }),
     summarize: (await summarize(gpu, vocab))
       .bind({ rows: penalties, parts, summaries, cuts }),
     truncate: (await truncate(gpu, vocab))

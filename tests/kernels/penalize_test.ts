@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { storageFrom } from "../../gpu/buffer.ts";
 import { readOnce } from "../../gpu/readback.ts";
 import {
+  candidateBytes,
   penalize,
   type Penalties,
   PENALTIES_BYTES,
@@ -19,6 +20,7 @@ const NEUTRAL: Penalties = {
   presence: 0,
   temperature: 1,
   biased: false,
+  wanted: 0,
 };
 
 /** One entry of `parts`, in the order of its words. */
@@ -38,12 +40,18 @@ function run(
   rows: Penalties[],
   biases: number[][] = counts.map(() => new Array<number>(VOCAB).fill(NaN)),
 ) {
-  const out = { scores: [] as Float32Array[], parts: [] as Part[][] };
+  const out = {
+    scores: [] as Float32Array[],
+    parts: [] as Part[][],
+    /** Pairs of sort key and id, by chunk and rank. */
+    candidates: [] as [number, number][][][],
+  };
   return withGpu(async (gpu) => {
     const parameters = new DataView(new ArrayBuffer(rows.length * PENALTIES_BYTES));
     rows.forEach((row, i) => writePenalties(parameters, i, row));
     const scores = poisoned(gpu, "scores", rows.length * VOCAB);
     const parts = poisoned(gpu, "parts", rows.length * 2 * 6);
+    const candidates = poisoned(gpu, "candidates", rows.length * candidateBytes(2) / 4);
     const call = (await penalize(gpu, VOCAB)).bind({
       rows: storageFrom(gpu, "rows", parameters),
       logits: storageFrom(gpu, "logits", Float32Array.from(logits.flatMap((row) => [...row]))),
@@ -51,11 +59,19 @@ function run(
       biases: storageFrom(gpu, "biases", Float32Array.from(biases.flat())),
       scores,
       parts,
+      candidates,
     });
     runPass(gpu, (pass) => call.dispatch(pass, rows.length));
     const found = await readFloats(gpu, scores);
     const bytes = new DataView(await readOnce(gpu, parts, parts.size));
+    const pairs = new Uint32Array(await readOnce(gpu, candidates, candidates.size));
     for (const r of rows.keys()) {
+      out.candidates.push([0, 1].map((chunk) =>
+        Array.from({ length: 65 }, (_, rank) => {
+          const at = 2 * ((r * 65 + rank) * 2 + chunk);
+          return [pairs[at]!, pairs[at + 1]!];
+        })
+      ));
       out.scores.push(found.slice(r * VOCAB, (r + 1) * VOCAB));
       out.parts.push([0, 1].map((chunk) => {
         const at = (2 * r + chunk) * 24;
@@ -191,3 +207,47 @@ Deno.test("penalize: no NaN gets through, and -Infinity is a token that cannot c
   assert.equal(parts[2][0].largest, 1);
   assertRelative(parts[2][0].sum, 1 + 2046 * Math.exp(-1), "sum without the token removed");
 });
+
+Deno.test("penalize: the best tokens of each chunk, best first, the lowest id of equals", async () => {
+  const counts = new Array<number>(VOCAB).fill(0);
+  counts[7] = 1;
+  const random = randomFloats(VOCAB, 5, 4);
+  random[7] = 30; // the penalty takes it far down
+  random[8] = -Infinity;
+  const rounded = random.map((value) => Math.round(value));
+  const few = new Float32Array(VOCAB).fill(-Infinity);
+  few.set([2, 5, 5, 1], 2040);
+  const rows: [Float32Array, number][] = [
+    [random, 65],
+    [random, 2],
+    [rounded, 65],
+    [rounded, 41],
+    [new Float32Array(VOCAB), 65],
+    [few, 65],
+    [random.map((value, id) => (id % 256 < 4 ? 20 : 0) + value), 65],
+    [random.map((_, id) => id), 65],
+  ];
+  const { scores, candidates } = await run(
+    rows.map(([logits]) => logits),
+    [counts],
+    rows.map(([, wanted]) => ({ ...NEUTRAL, presence: 60, wanted })),
+  );
+  for (const [r, [, wanted]] of rows.entries()) {
+    for (const chunk of [0, 1]) {
+      const own = scores[r]!.subarray(chunk * CHUNK, (chunk + 1) * CHUNK);
+      const best = [...own.keys()].filter((id) => own[id]! > -Infinity)
+        .sort((a, b) => own[b]! - own[a]! || a - b).slice(0, wanted);
+      const pairs = best.map((id) => [sortKey(own[id]!), chunk * CHUNK + id]);
+      while (pairs.length < wanted) pairs.push([0, 0]);
+      const found = candidates[r]![chunk]!.slice(0, wanted);
+      // Of all too many equals some stand for all: their keys count, not which they are.
+      const shown = ([key, id]: number[]) => r === 4 ? [key] : [key, id];
+      assert.deepEqual(found.map(shown), pairs.map(shown), `row ${r}, chunk ${chunk}`);
+    }
+  }
+});
+
+function sortKey(score: number): number {
+  const [bits] = new Uint32Array(new Float32Array([score === 0 ? 0 : score]).buffer);
+  return (bits! & 0x80000000 ? ~bits! : bits! | 0x80000000) >>> 0;
+}

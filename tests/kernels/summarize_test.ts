@@ -30,6 +30,7 @@ Deno.test("summarize: chunks of a row put together, and its truncation reset", (
         presence: 0,
         temperature,
         biased: false,
+        wanted: 0,
       });
     }
     const parts = [

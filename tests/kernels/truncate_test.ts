@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { storageFrom } from "../../gpu/buffer.ts";
 import { readOnce } from "../../gpu/readback.ts";
 import { type Truncation, TRUNCATION_BYTES, writeTruncation } from "../../kernels/narrow.ts";
-import { HISTOGRAM_BYTES, powersOfTwo, truncate } from "../../kernels/truncate.ts";
+import { powersOfTwo } from "../../kernels/probability.ts";
+import { HISTOGRAM_BYTES, truncate } from "../../kernels/truncate.ts";
 import { randomFloats, readFloats, runPass, shuffled, withGpu } from "../helpers.ts";
 
 const VOCAB = 2500; // two chunks of 2048, the second one not full

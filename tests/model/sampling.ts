@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { storageBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { Readback } from "../../gpu/readback.ts";
+import { Readback, readOnce } from "../../gpu/readback.ts";
 import { GREEDY, type Sampling } from "../../model/engine.ts";
 import { type SampledRow, Sampler, type SampleRow } from "../../model/sampler.ts";
 import { readFloats } from "../helpers.ts";
@@ -20,7 +20,13 @@ export class SamplerRig {
     private readonly readback: Readback,
   ) {}
 
-  static async create(gpu: Gpu, vocab: number, rows: number, steps = 1): Promise<SamplerRig> {
+  static async create(
+    gpu: Gpu,
+    vocab: number,
+    rows: number,
+    steps = 1,
+    shortlist = true,
+  ): Promise<SamplerRig> {
     const logits = storageBuffer(gpu, "logits", rows * vocab * 4);
     const sampler = await Sampler.create(gpu, {
       vocabSize: vocab,
@@ -28,6 +34,7 @@ export class SamplerRig {
       slots: rows,
       logits,
       steps,
+      shortlist,
     });
     const readback = await Readback.create(gpu, "sampled", steps * rows * sampler.resultBytes);
     return new SamplerRig(gpu, vocab, logits, sampler, readback);
@@ -62,15 +69,28 @@ export class SamplerRig {
     return steps.map((rows, i) => sampler.parse(results, rows, i * bytes));
   }
 
-  /** The scores left after a step, row by row. */
+  /** The scores left after a step, row by row: -Infinity where a token was removed. */
   async scores(): Promise<Float32Array[]> {
     const { vocab } = this;
     const all = await readFloats(this.gpu, this.sampler.scores);
-    return Array.from(
-      { length: all.length / vocab },
-      (_, r) => all.subarray(r * vocab, (r + 1) * vocab),
+    const cuts = new Uint32Array(
+      await readOnce(this.gpu, this.sampler.cuts, all.length / vocab * 32),
     );
+    return Array.from({ length: all.length / vocab }, (_, r) => {
+      // Scores below the cut, and at it those of lower ids, may not have been removed yet.
+      const [low, lowId] = cuts.subarray(8 * r + 4);
+      return all.slice(r * vocab, (r + 1) * vocab).map((score, id) => {
+        const key = sortKey(score);
+        return key < low! || key === low && id < lowId! ? -Infinity : score;
+      });
+    });
   }
+}
+
+/** The bits of a float, turned so that they order as the floats do; both zeros are one. */
+function sortKey(score: number): number {
+  const [bits] = new Uint32Array(new Float32Array([score === 0 ? 0 : score]).buffer);
+  return (bits! & 0x80000000 ? ~bits! : bits! | 0x80000000) >>> 0;
 }
 
 /** A row of its own slot, with nothing asked for but a token. */
