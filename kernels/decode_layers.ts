@@ -8,10 +8,14 @@ import type { Gpu } from "../gpu/device.ts";
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import { DECODE_ATTENTION } from "./decode_attention.ts";
 import { decodeMatrix } from "./decode_matrix.ts";
-import { DECODE_VECTORS } from "./decode_vectors.ts";
+import { decodeNarrow } from "./decode_narrow.ts";
 import { type Share, shares } from "./decode_shares.ts";
+import { decodeTouch } from "./decode_touch.ts";
+import { DECODE_TUNING, type DecodeTuning } from "./decode_tuning.ts";
+import { decodeVectors } from "./decode_vectors.ts";
+import { DECODE_WIDE } from "./decode_wide.ts";
 import { GELU } from "./gelu.ts";
-import { GRID_BARRIER } from "./grid_barrier.ts";
+import { gridBarrier, waiters } from "./grid_barrier.ts";
 import code from "./decode_layers.wgsl" with { type: "text" };
 
 /** Where the parts of a layer lie in the layer's weights, in 16 bytes; see the WGSL. */
@@ -60,12 +64,21 @@ const HEAD_DIM = 64;
 /** Storage buffers of one dispatch. */
 const BINDINGS = 12;
 
-const source = (lanes: number, bits: number) =>
+const source = (lanes: number, bits: number, tuning: DecodeTuning) =>
   defineKernel({
-    name: `decode_layers, ${lanes} lanes, ${bits} bits`,
-    code:
-      [GELU, GRID_BARRIER, lanesTotal(lanes), code, DECODE_VECTORS, decodeMatrix(bits)].join("") +
+    name: `decode_layers, ${lanes} lanes, ${bits} bits, ${Object.values(tuning).join(" ")}`,
+    code: [
+      GELU,
+      gridBarrier(tuning.barrier, tuning.barrierEnd),
+      lanesTotal(lanes),
+      code,
+      decodeVectors(tuning.normOnce),
+      decodeMatrix(bits, tuning.touchNext),
+      DECODE_WIDE,
+      decodeNarrow(tuning.evenNarrow),
+      decodeTouch(tuning),
       DECODE_ATTENTION,
+    ].join(""),
     bindings: {
       weights: "read",
       shares: "read",
@@ -142,7 +155,13 @@ export function cannotDecodeLayers(
  *
  * @throws {GpuError} when that takes more workgroup memory than the GPU has.
  */
-export function decodeLayers(gpu: Gpu, shape: LayersShape, layers: number, workgroups: number) {
+export function decodeLayers(
+  gpu: Gpu,
+  shape: LayersShape,
+  layers: number,
+  workgroups: number,
+  tuning: DecodeTuning = DECODE_TUNING,
+) {
   const { places } = shape;
   const all = shares(shape, workgroups);
   const most = (of: (share: Share) => number) => Math.max(1, ...all.map(of));
@@ -177,6 +196,10 @@ export function decodeLayers(gpu: Gpu, shape: LayersShape, layers: number, workg
     EPSILON: shape.epsilon,
     HIDDEN_GROUP: shape.hiddenGroup,
     FFN_GROUP: shape.ffnGroup,
+    WAITERS: waiters(tuning.barrier, workgroups, threads.WIDTH, threads.THREADS),
+    SECTOR: tuning.touchBytes / 16,
+    SETTLE_LATE: tuning.settleLate ? 1 : 0,
+    NORM_AHEAD: tuning.normAhead ? 1 : 0,
     ONE_ORDER: shape.oneOrder ? 1 : 0,
     UP_QUADS: 8 * most(({ upUnits }) => upUnits),
     OUT_QUADS: most(({ outQuads }) => outQuads),
@@ -185,7 +208,7 @@ export function decodeLayers(gpu: Gpu, shape: LayersShape, layers: number, workg
   };
   return compileKernel(
     gpu,
-    source(threads.LANES, shape.bits),
+    source(threads.LANES, shape.bits, tuning),
     constants,
     (groups: number) => [groups],
   );

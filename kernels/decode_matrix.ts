@@ -8,13 +8,16 @@
 const OUTPUTS = [0, 1, 2, 3];
 
 /**
- * `sums(m, row, lane, lanes)`: outputs row to row + 3 of a matrix, over the chunks lane,
- * lane + lanes, ... of its input.
+ * `sums(m, row, first, end, lane, lanes)`: outputs row to row + 3 of a matrix, over the chunks first,
+ * first + lanes, ... below end. `lanes` neighbouring threads do so together, lane by lane.
  *
  * All loads of a chunk come before its arithmetic: they are what takes time. Loading the next chunk
- * ahead costs more than it hides (LOG.md, 2026-11-25).
+ * ahead costs more than it hides (LOG.md, 2026-11-25): registers.
+ *
+ * @param touchNext whether the next chunks' sectors are touched before these are multiplied, one
+ * word a sector, so that they are near when they are loaded
  */
-export function decodeMatrix(bits: number): string {
+export function decodeMatrix(bits: number, touchNext: boolean): string {
   const wide = bits === 8;
   const each = (text: (i: number) => string) => OUTPUTS.map(text).join("\n  ");
   const loads = (name: string, offset: number) =>
@@ -24,7 +27,25 @@ export function decodeMatrix(bits: number): string {
     wide
       ? `vec4(w.a${i}.xz, w.b${i}.xz), vec4(w.a${i}.yw, w.b${i}.yw)`
       : `w.a${i} & LOW, (w.a${i} >> vec4(4u)) & LOW`;
+  // A step of the lanes is 16 bytes a lane and row: two sectors a lane with 4 bits, four with 8.
+  const ahead = wide
+    ? `let w = load(m, row, chunk);
+    let next = m.at + (row * m.chunks + chunk + lanes) * 2u;
+    touched.w0 ^= vec4(
+      weights[next].x,
+      weights[next + 2u * m.chunks].x,
+      weights[next + 4u * m.chunks].x,
+      weights[next + 6u * m.chunks].x,
+    );
+    sum += products(m, w, chunk);`
+    : `let w = load(m, row, chunk);
+    let half = lanes / 2u;
+    let next = m.at + (row + lane / half) * m.chunks + chunk + lanes + 2u * (lane % half) - lane;
+    touched.w0 ^= vec4(weights[next].x, weights[next + 2u * m.chunks].x, 0u, 0u);
+    sum += products(m, w, chunk);`;
   return `
+// Of a chunk of one output, in 16 bytes.
+const CHUNK_SIZE = ${wide ? 2 : 1}u;
 const LOW = vec4<u32>(0x0f0f0f0fu, 0x0f0f0f0fu, 0x0f0f0f0fu, 0x0f0f0f0fu);
 
 // Where a matrix lies, and the chunks of its input.
@@ -63,8 +84,8 @@ fn word(at: u32, i: u32) -> u32 {
 }
 
 fn load(m: Matrix, row: u32, chunk: u32) -> Loaded {
-  let first = m.at + (row * m.chunks + chunk) * ${wide ? 2 : 1}u;
-  let next = m.chunks * ${wide ? 2 : 1}u;
+  let first = m.at + (row * m.chunks + chunk) * CHUNK_SIZE;
+  let next = m.chunks * CHUNK_SIZE;
   ${loads("a", 0)}
   ${wide ? loads("b", 1) : ""}
   let group = row * m.groups + chunk / m.per_group;
@@ -108,12 +129,12 @@ fn products(m: Matrix, w: Loaded, chunk: u32) -> vec4<f32> {
   );
 }
 
-// Outputs row to row + 3 over the chunks lane, lane + lanes, ...
-fn sums(m: Matrix, row: u32, lane: u32, lanes: u32) -> vec4<f32> {
-  var sum = vec4(0.0);
-  for (var chunk = lane; chunk < m.chunks; chunk += lanes) {
-    sum += products(m, load(m, row, chunk), chunk);
-  }
+// Outputs row to row + 3 over the chunks first, first + lanes, ...
+fn sums(m: Matrix, row: u32, first: u32, end: u32, lane: u32, lanes: u32) -> vec4<f32> {
+  var sum = vec4(0.0);${touchNext ? "\n  var touched = Touched();" : ""}
+  for (var chunk = first; chunk < end; chunk += lanes) {
+    ${touchNext ? ahead : "sum += products(m, load(m, row, chunk), chunk);"}
+  }${touchNext ? "\n  settle(touched);" : ""}
   return sum;
 }
 `;

@@ -5,21 +5,7 @@
  * Knows the layout of chunks (`activation.ts`) and that a thread has at most two quads of a hidden
  * state. It is no kernel and has no bindings.
  */
-export const DECODE_VECTORS = `
-// The sum over all threads; \`turn\` names one of two places, so that one barrier is enough.
-fn total(value: f32, turn: u32, thread: u32) -> f32 {
-  let sum = subgroupAdd(value);
-  if (thread % WIDTH == 0u) {
-    partials[turn * SUBGROUPS + thread / WIDTH].x = sum;
-  }
-  workgroupBarrier();
-  var mine = 0.0;
-  for (var i = thread % WIDTH; i < SUBGROUPS; i += WIDTH) {
-    mine += partials[turn * SUBGROUPS + i].x;
-  }
-  return subgroupAdd(mine);
-}
-
+const VECTORS = `
 struct Quad { high: u32, low: u32, scale: u32, sum: u32 }
 
 // Four numbers as bytes, with the scale and the sum of the chunk that an octet shares.
@@ -95,26 +81,30 @@ fn put_ordered(order: Two, at: u32, scales_at: u32, thread: u32) {
   }
 }
 
+struct NormVectors { weight: Two, bias: Two, up_order: Two }
+
+fn load_norm(layer: u32, thread: u32) -> NormVectors {
+  return NormVectors(
+    load_two(layer + NORM_WEIGHT, thread),
+    load_two(layer + NORM_BIAS, thread),
+    load_two(layer + UP_ORDER, thread),
+  );
+}
+
 // LN x, in the order of up's inputs and of qkv's.
-fn norm(layer: u32, thread: u32) {
+fn norm(layer: u32, v: NormVectors, thread: u32) {
   let x0 = x[min(thread, QUADS - 1u)];
   let x1 = x[second_quad(thread)];
-  let weight = load_two(layer + NORM_WEIGHT, thread);
-  let bias = load_two(layer + NORM_BIAS, thread);
-  let up_order = load_two(layer + UP_ORDER, thread);
-  let there = vec2(select(0.0, 1.0, thread < QUADS), select(0.0, 1.0, thread + THREADS < QUADS));
-  let mean = total(there.x * dot(x0, vec4(1.0)) + there.y * dot(x1, vec4(1.0)), 0u, thread) /
-    f32(HIDDEN);
-  let d0 = x0 - mean;
-  let d1 = x1 - mean;
-  let squares = total(there.x * dot(d0, d0) + there.y * dot(d1, d1), 1u, thread);
-  let scale = inverseSqrt(squares / f32(HIDDEN) + EPSILON);
+  let spread = spread_of(x0, x1, thread);
+  let d0 = x0 - spread.mean;
+  let d1 = x1 - spread.mean;
+  let scale = inverseSqrt(spread.squares / f32(HIDDEN) + EPSILON);
   put_floats(
-    d0 * scale * bitcast<vec4<f32>>(weight.first) + bitcast<vec4<f32>>(bias.first),
-    d1 * scale * bitcast<vec4<f32>>(weight.second) + bitcast<vec4<f32>>(bias.second),
+    d0 * scale * bitcast<vec4<f32>>(v.weight.first) + bitcast<vec4<f32>>(v.bias.first),
+    d1 * scale * bitcast<vec4<f32>>(v.weight.second) + bitcast<vec4<f32>>(v.bias.second),
     thread,
   );
-  put_ordered(up_order, FOR_UP, 0u, thread);
+  put_ordered(v.up_order, FOR_UP, 0u, thread);
   if (ONE_ORDER == 0u) {
     put_ordered(load_two(layer + QKV_ORDER, thread), FOR_QKV, FOR_QKV_SCALES, thread);
   }
@@ -147,3 +137,72 @@ fn put_ffn(words: vec4<u32>, i: u32) {
   }
 }
 `;
+
+const SPREAD = `
+// The mean of x, and the sum of its squares about it.
+struct Spread { mean: f32, squares: f32 }
+`;
+
+const TWICE = `
+// The sum over all threads; \`turn\` names one of two places, so that one barrier is enough.
+fn total(value: f32, turn: u32, thread: u32) -> f32 {
+  let sum = subgroupAdd(value);
+  if (thread % WIDTH == 0u) {
+    partials[turn * SUBGROUPS + thread / WIDTH].x = sum;
+  }
+  workgroupBarrier();
+  var mine = 0.0;
+  for (var i = thread % WIDTH; i < SUBGROUPS; i += WIDTH) {
+    mine += partials[turn * SUBGROUPS + i].x;
+  }
+  return subgroupAdd(mine);
+}
+
+fn spread_of(x0: vec4<f32>, x1: vec4<f32>, thread: u32) -> Spread {
+  let there = vec2(select(0.0, 1.0, thread < QUADS), select(0.0, 1.0, thread + THREADS < QUADS));
+  let mean = total(there.x * dot(x0, vec4(1.0)) + there.y * dot(x1, vec4(1.0)), 0u, thread) /
+    f32(HIDDEN);
+  let d0 = x0 - mean;
+  let d1 = x1 - mean;
+  return Spread(mean, total(there.x * dot(d0, d0) + there.y * dot(d1, d1), 1u, thread));
+}
+`;
+
+const ONCE = `
+// Numbers of the hidden state in a run of \`WIDTH\` threads' quads.
+fn numbers_from(quad: u32) -> u32 {
+  return 4u * min(WIDTH, max(QUADS, quad) - quad);
+}
+
+// Each subgroup takes its own mean and squares, about one of its numbers, so that little cancels
+// however large the mean; then they are joined: Chan, Golub, LeVeque, 1979.
+fn spread_of(x0: vec4<f32>, x1: vec4<f32>, thread: u32) -> Spread {
+  let there = vec2(select(0.0, 1.0, thread < QUADS), select(0.0, 1.0, thread + THREADS < QUADS));
+  let shift = subgroupBroadcastFirst(x0.x);
+  let d0 = there.x * (x0 - shift);
+  let d1 = there.y * (x1 - shift);
+  let sums = subgroupAdd(vec2(dot(d0 + d1, vec4(1.0)), dot(d0, d0) + dot(d1, d1)));
+  if (thread % WIDTH == 0u) {
+    let count = f32(numbers_from(thread) + numbers_from(thread + THREADS));
+    let offset = sums.x / max(count, 1.0);
+    partials[thread / WIDTH] = vec4(count, shift + offset, sums.y - sums.x * offset, 0.0);
+  }
+  workgroupBarrier();
+  var sum = 0.0;
+  for (var i = thread % WIDTH; i < SUBGROUPS; i += WIDTH) {
+    sum += partials[i].x * partials[i].y;
+  }
+  let mean = subgroupAdd(sum) / f32(HIDDEN);
+  var squares = 0.0;
+  for (var i = thread % WIDTH; i < SUBGROUPS; i += WIDTH) {
+    let away = partials[i].y - mean;
+    squares += partials[i].z + partials[i].x * away * away;
+  }
+  return Spread(mean, subgroupAdd(squares));
+}
+`;
+
+/** @param once the norm takes one reduction over all threads instead of two */
+export function decodeVectors(once: boolean): string {
+  return SPREAD + (once ? ONCE : TWICE) + VECTORS;
+}

@@ -10,6 +10,7 @@ import { readOnce } from "../../gpu/readback.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { Falcon } from "../../model/falcon.ts";
 import { cannotDecodeLayers } from "../../kernels/decode_layers.ts";
+import { DECODE_TUNING, type DecodeTuning } from "../../kernels/decode_tuning.ts";
 import { agreedGreedy, committedGolden, goldenDirs, loadGolden, nmse } from "../golden.ts";
 import { withGpu } from "../helpers.ts";
 import { loadReference } from "../reference.ts";
@@ -56,6 +57,35 @@ for (const dir of goldenDirs()) {
         agreedGreedy(greedy, greedyMargin, ours);
       }
     }));
+}
+
+const CHOICES: Record<string, Partial<DecodeTuning>> = {
+  "touches, waited for at once": { touchWide: 8, touchDown: 4, touchDense: 4 },
+  "wide touches, waited for late": {
+    touchWide: 16,
+    touchDown: 8,
+    touchBytes: 64,
+    settleLate: true,
+  },
+  "the next chunk touched": { touchNext: true },
+  "a norm of one reduction, its vectors loaded ahead": { normOnce: true, normAhead: true },
+  "down and dense cut evenly": { evenNarrow: true },
+  "a word that the last to come writes": { barrier: "release" },
+  "a flag a workgroup, and a lighter barrier": { barrier: "flags", barrierEnd: "workgroup" },
+};
+
+for (const name of ["q4-g128-act", "q8-g128-act-trained"]) {
+  for (const [choice, tuning] of Object.entries(CHOICES)) {
+    Deno.test(`${name}, tuned: ${choice}`, () =>
+      withGpu(async (gpu) => {
+        const dir = committedGolden(name);
+        const [{ ids, lastLogits: expected }] = loadGolden(dir).prompts;
+        const persistent = { workgroups: 1, tuning: { ...DECODE_TUNING, ...tuning } };
+        const model = await Falcon.load(gpu, dir, { path: "persistent", persistent });
+        const error = nmse(await lastLogits(gpu, model, ids), expected);
+        assert(error <= BOUND, `NMSE ${error}`);
+      }));
+  }
 }
 
 Deno.test("the persistent path adds every bias", async () => {
