@@ -69,17 +69,23 @@ fn steps_of(m: Matrix) -> u32 {
   return (m.chunks + WIDTH - 1u) / WIDTH;
 }
 
+// Subgroups that get steps: none is left without between two that do.
+fn workers(steps: u32, team: Team) -> u32 {
+  return min(team.count, steps);
+}
+
 // To the partial sums, at subgroup + quad: no two lie there, as one of both grows from each to the next.
 fn narrow(m: Matrix, share: Share, team: Team, thread: u32) {
   let own = thread / WIDTH;
-  if (own >= team.count) {
-    return;
-  }
   let lane = thread % WIDTH;
   let each = steps_of(m);
   let steps = share.out_quads * each;
-  let end = (own + 1u) * steps / team.count;
-  var step = own * steps / team.count;
+  let count = workers(steps, team);
+  if (own >= count) {
+    return;
+  }
+  let end = (own + 1u) * steps / count;
+  var step = own * steps / count;
   while (step < end) {
     let mine = step / each;
     let first = mine * each;
@@ -97,9 +103,10 @@ fn narrow(m: Matrix, share: Share, team: Team, thread: u32) {
 fn partials_total(m: Matrix, share: Share, team: Team, mine: u32) -> vec4<f32> {
   let each = steps_of(m);
   let steps = share.out_quads * each;
-  let last = ((mine + 1u) * each * team.count - 1u) / steps;
+  let count = workers(steps, team);
+  let last = ((mine + 1u) * each * count - 1u) / steps;
   var sum = vec4(0.0);
-  for (var i = ((mine * each + 1u) * team.count - 1u) / steps; i <= last; i++) {
+  for (var i = ((mine * each + 1u) * count - 1u) / steps; i <= last; i++) {
     sum += partials[i + mine];
   }
   return sum;
