@@ -10,9 +10,10 @@ import { DECODE_ATTENTION } from "./decode_attention.ts";
 import { decodeMatrix } from "./decode_matrix.ts";
 import { decodeNarrow } from "./decode_narrow.ts";
 import { type Share, shares } from "./decode_shares.ts";
+import { decodeSpread } from "./decode_spread.ts";
 import { decodeTouch } from "./decode_touch.ts";
 import { DECODE_TUNING, type DecodeTuning } from "./decode_tuning.ts";
-import { decodeVectors } from "./decode_vectors.ts";
+import { DECODE_VECTORS } from "./decode_vectors.ts";
 import { DECODE_WIDE } from "./decode_wide.ts";
 import { GELU } from "./gelu.ts";
 import { gridBarrier, waiters } from "./grid_barrier.ts";
@@ -72,7 +73,8 @@ const source = (lanes: number, bits: number, tuning: DecodeTuning) =>
       gridBarrier(tuning.barrier, tuning.barrierEnd),
       lanesTotal(lanes),
       code,
-      decodeVectors(tuning.normOnce),
+      decodeSpread(tuning.normOnce),
+      DECODE_VECTORS,
       decodeMatrix(bits, tuning.touchNext),
       DECODE_WIDE,
       decodeNarrow(tuning.evenNarrow),

@@ -1,11 +1,11 @@
 /**
- * Vectors of `decode_layers` on their way to workgroup memory, as WGSL text: sums over all threads,
- * numbers as bytes, the norm, the fetching of ffn.
+ * Vectors of `decode_layers` on their way to workgroup memory, as WGSL text: numbers as bytes,
+ * the norm, the fetching of ffn.
  *
  * Knows the layout of chunks (`activation.ts`) and that a thread has at most two quads of a hidden
  * state. It is no kernel and has no bindings.
  */
-const VECTORS = `
+export const DECODE_VECTORS = `
 struct Quad { high: u32, low: u32, scale: u32, sum: u32 }
 
 // Four numbers as bytes, with the scale and the sum of the chunk that an octet shares.
@@ -137,72 +137,3 @@ fn put_ffn(words: vec4<u32>, i: u32) {
   }
 }
 `;
-
-const SPREAD = `
-// The mean of x, and the sum of its squares about it.
-struct Spread { mean: f32, squares: f32 }
-`;
-
-const TWICE = `
-// The sum over all threads; \`turn\` names one of two places, so that one barrier is enough.
-fn total(value: f32, turn: u32, thread: u32) -> f32 {
-  let sum = subgroupAdd(value);
-  if (thread % WIDTH == 0u) {
-    partials[turn * SUBGROUPS + thread / WIDTH].x = sum;
-  }
-  workgroupBarrier();
-  var mine = 0.0;
-  for (var i = thread % WIDTH; i < SUBGROUPS; i += WIDTH) {
-    mine += partials[turn * SUBGROUPS + i].x;
-  }
-  return subgroupAdd(mine);
-}
-
-fn spread_of(x0: vec4<f32>, x1: vec4<f32>, thread: u32) -> Spread {
-  let there = vec2(select(0.0, 1.0, thread < QUADS), select(0.0, 1.0, thread + THREADS < QUADS));
-  let mean = total(there.x * dot(x0, vec4(1.0)) + there.y * dot(x1, vec4(1.0)), 0u, thread) /
-    f32(HIDDEN);
-  let d0 = x0 - mean;
-  let d1 = x1 - mean;
-  return Spread(mean, total(there.x * dot(d0, d0) + there.y * dot(d1, d1), 1u, thread));
-}
-`;
-
-const ONCE = `
-// Numbers of the hidden state in a run of \`WIDTH\` threads' quads.
-fn numbers_from(quad: u32) -> u32 {
-  return 4u * min(WIDTH, max(QUADS, quad) - quad);
-}
-
-// Each subgroup takes its own mean and squares, about one of its numbers, so that little cancels
-// however large the mean; then they are joined: Chan, Golub, LeVeque, 1979.
-fn spread_of(x0: vec4<f32>, x1: vec4<f32>, thread: u32) -> Spread {
-  let there = vec2(select(0.0, 1.0, thread < QUADS), select(0.0, 1.0, thread + THREADS < QUADS));
-  let shift = subgroupBroadcastFirst(x0.x);
-  let d0 = there.x * (x0 - shift);
-  let d1 = there.y * (x1 - shift);
-  let sums = subgroupAdd(vec2(dot(d0 + d1, vec4(1.0)), dot(d0, d0) + dot(d1, d1)));
-  if (thread % WIDTH == 0u) {
-    let count = f32(numbers_from(thread) + numbers_from(thread + THREADS));
-    let offset = sums.x / max(count, 1.0);
-    partials[thread / WIDTH] = vec4(count, shift + offset, sums.y - sums.x * offset, 0.0);
-  }
-  workgroupBarrier();
-  var sum = 0.0;
-  for (var i = thread % WIDTH; i < SUBGROUPS; i += WIDTH) {
-    sum += partials[i].x * partials[i].y;
-  }
-  let mean = subgroupAdd(sum) / f32(HIDDEN);
-  var squares = 0.0;
-  for (var i = thread % WIDTH; i < SUBGROUPS; i += WIDTH) {
-    let away = partials[i].y - mean;
-    squares += partials[i].z + partials[i].x * away * away;
-  }
-  return Spread(mean, subgroupAdd(squares));
-}
-`;
-
-/** @param once the norm takes one reduction over all threads instead of two */
-export function decodeVectors(once: boolean): string {
-  return SPREAD + (once ? ONCE : TWICE) + VECTORS;
-}
