@@ -11,6 +11,7 @@ import { decodeMatrix } from "./decode_matrix.ts";
 import { decodeNarrow } from "./decode_narrow.ts";
 import { type Share, shares } from "./decode_shares.ts";
 import { decodeSpread } from "./decode_spread.ts";
+import { decodeTail } from "./decode_tail.ts";
 import { decodeTouch } from "./decode_touch.ts";
 import { DECODE_TUNING, type DecodeTuning } from "./decode_tuning.ts";
 import { DECODE_VECTORS } from "./decode_vectors.ts";
@@ -65,8 +66,9 @@ const HEAD_DIM = 64;
 /** Storage buffers of one dispatch. */
 const BINDINGS = 12;
 
-const source = (lanes: number, bits: number, tuning: DecodeTuning) =>
-  defineKernel({
+const source = (lanes: number, bits: number, tuning: DecodeTuning) => {
+  const signedOdd = tuning.signedOdd && bits === 4;
+  return defineKernel({
     name: `decode_layers, ${lanes} lanes, ${bits} bits, ${Object.values(tuning).join(" ")}`,
     code: [
       GELU,
@@ -75,7 +77,8 @@ const source = (lanes: number, bits: number, tuning: DecodeTuning) =>
       code,
       decodeSpread(tuning.normOnce),
       DECODE_VECTORS,
-      decodeMatrix(bits, tuning.touchNext),
+      decodeTail(signedOdd),
+      decodeMatrix(bits, tuning.touchNext, signedOdd),
       DECODE_WIDE,
       decodeNarrow(tuning.evenNarrow),
       decodeTouch(tuning),
@@ -96,6 +99,7 @@ const source = (lanes: number, bits: number, tuning: DecodeTuning) =>
       mixWeights: "read_write",
     },
   });
+};
 
 /** `lanes_total(value)`: the sum over `lanes` neighbouring threads of a subgroup. */
 function lanesTotal(lanes: number): string {
@@ -221,7 +225,7 @@ export function exchangeBytes({ hidden, ffn, heads, headDim }: LayersShape, runs
   const chunks = ffn / 32;
   return {
     qkv: (heads + 2) * headDim * 4,
-    ffn: (4 * chunks + Math.ceil(chunks / 2)) * 16,
+    ffn: 5 * chunks * 16,
     mix: runs * hidden * 4,
     mixWeights: runs * heads * 8,
   };

@@ -117,7 +117,7 @@ struct Share {
 // Vectors in chunks of 32 numbers (activation.ts), with each part of a chunk in a run of its own, so
 // that neighbouring threads read neighbouring words: even_high, odd_high, even_low, odd_low.
 var<workgroup> pool: array<vec4<u32>, POOL>;
-var<workgroup> pool_scales: array<vec2<u32>, POOL_SCALES>; // f32 scale, sum of the whole numbers
+var<workgroup> pool_scales: array<Tail, POOL_SCALES>; // of each chunk
 var<workgroup> partials: array<vec4<f32>, PARTIALS>;
 var<workgroup> gelus: array<vec4<f32>, UP_QUADS>;
 var<workgroup> attended: array<array<f32, 66>, UNITS * ATTENDERS * 2u>; // maximum, weight, sum of values

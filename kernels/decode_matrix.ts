@@ -16,8 +16,9 @@ const OUTPUTS = [0, 1, 2, 3];
  *
  * @param touchNext whether the next chunks' sectors are touched before these are multiplied, one
  * word a sector, so that they are near when they are loaded
+ * @param signedOdd see `decode_tail.ts`
  */
-export function decodeMatrix(bits: number, touchNext: boolean): string {
+export function decodeMatrix(bits: number, touchNext: boolean, signedOdd: boolean): string {
   const wide = bits === 8;
   const each = (text: (i: number) => string) => OUTPUTS.map(text).join("\n  ");
   const loads = (name: string, offset: number) =>
@@ -26,6 +27,8 @@ export function decodeMatrix(bits: number, touchNext: boolean): string {
   const words = (i: number) =>
     wide
       ? `vec4(w.a${i}.xz, w.b${i}.xz), vec4(w.a${i}.yw, w.b${i}.yw)`
+      : signedOdd
+      ? `w.a${i} & LOW, (w.a${i} & HIGH) ^ SIGN`
       : `w.a${i} & LOW, (w.a${i} >> vec4(4u)) & LOW`;
   // A step of the lanes is 16 bytes a lane and row: two sectors a lane with 4 bits, four with 8.
   const ahead = wide
@@ -47,6 +50,8 @@ export function decodeMatrix(bits: number, touchNext: boolean): string {
 // Of a chunk of one output, in 16 bytes.
 const CHUNK_SIZE = ${wide ? 2 : 1}u;
 const LOW = vec4<u32>(0x0f0f0f0fu, 0x0f0f0f0fu, 0x0f0f0f0fu, 0x0f0f0f0fu);
+const HIGH = vec4<u32>(0xf0f0f0f0u, 0xf0f0f0f0u, 0xf0f0f0f0u, 0xf0f0f0f0u);
+const SIGN = vec4<u32>(0x80808080u, 0x80808080u, 0x80808080u, 0x80808080u);
 
 // Where a matrix lies, and the chunks of its input.
 struct Matrix {
@@ -98,33 +103,11 @@ fn load(m: Matrix, row: u32, chunk: u32) -> Loaded {
   return Loaded(${names.join(", ")}, groups);
 }
 
-struct Chunk {
-  even_high: vec4<u32>,
-  odd_high: vec4<u32>,
-  even_low: vec4<u32>,
-  odd_low: vec4<u32>,
-  sum: i32,
-}
-
-fn dot_bytes(a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) +
-    dot4I8Packed(a.w, b.w);
-}
-
-// 32 weights of one output, even quads of inputs and odd ones, times a chunk, but for its scale.
-fn product(even: vec4<u32>, odd: vec4<u32>, group: u32, c: Chunk) -> f32 {
-  let whole = 128 * (dot_bytes(even, c.even_high) + dot_bytes(odd, c.odd_high)) +
-    dot_bytes(even, c.even_low) + dot_bytes(odd, c.odd_low);
-  let scale_zero = unpack2x16float(group);
-  return scale_zero.x * f32(whole - i32(scale_zero.y) * c.sum);
-}
-
 fn products(m: Matrix, w: Loaded, chunk: u32) -> vec4<f32> {
   let at = m.input_at + chunk;
-  let scale_sum = pool_scales[m.scales_at + chunk];
-  let c = Chunk(pool[at], pool[at + m.chunks], pool[at + 2u * m.chunks], pool[at + 3u * m.chunks],
-    bitcast<i32>(scale_sum.y));
-  return bitcast<f32>(scale_sum.x) * vec4(
+  let tail = pool_scales[m.scales_at + chunk];
+  let c = Chunk(pool[at], pool[at + m.chunks], pool[at + 2u * m.chunks], pool[at + 3u * m.chunks], tail);
+  return bitcast<f32>(tail.x) * vec4(
     ${each((i) => `product(${words(i)}, w.groups[${i}], c),`)}
   );
 }

@@ -17,6 +17,8 @@ export interface DecodeTuning {
   touchBytes: 32 | 64;
   /** Whether touches are waited for after the next vector is fetched, not before the meeting ends. */
   settleLate: boolean;
+  /** Whether the odd quads of 4-bit weights are taken as signed, without a shift: `decode_tail.ts`. */
+  signedOdd: boolean;
   /** Whether a chunk's successor is touched before the chunk is multiplied. */
   touchNext: boolean;
   /** Whether the norm's vectors are loaded before the meeting that it waits for. */
@@ -36,6 +38,7 @@ export const DECODE_TUNING: DecodeTuning = {
   touchDense: 0,
   touchBytes: 32,
   settleLate: false,
+  signedOdd: false,
   touchNext: false,
   normAhead: false,
   normOnce: false,

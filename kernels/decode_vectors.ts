@@ -6,7 +6,8 @@
  * state. It is no kernel and has no bindings.
  */
 export const DECODE_VECTORS = `
-struct Quad { high: u32, low: u32, scale: u32, sum: u32 }
+// The sum of the odd quads holds in a chunk's even ones.
+struct Quad { high: u32, low: u32, scale: u32, sum: i32, odd_sum: i32 }
 
 // Four numbers as bytes, with the scale and the sum of the chunk that an octet shares.
 fn quantised(values: vec4<f32>) -> Quad {
@@ -20,11 +21,11 @@ fn quantised(values: vec4<f32>) -> Quad {
   let whole = vec4<i32>(round(values * inverse));
   let high = (whole + 64) >> vec4(7u);
   var sum = whole.x + whole.y + whole.z + whole.w;
-  sum += subgroupShuffleXor(sum, 1u);
   sum += subgroupShuffleXor(sum, 2u);
   sum += subgroupShuffleXor(sum, 4u);
+  let others = subgroupShuffleXor(sum, 1u);
   let scale = bitcast<u32>(largest / LARGEST_WHOLE);
-  return Quad(pack4xI8(high), pack4xI8(whole - high * 128), scale, bitcast<u32>(sum));
+  return Quad(pack4xI8(high), pack4xI8(whole - high * 128), scale, sum + others, others);
 }
 
 // Writes quad i of a hidden state as chunks.
@@ -35,7 +36,7 @@ fn put(values: vec4<f32>, i: u32, at: u32, scales_at: u32) {
   pool[at + (part % 2u) * HIDDEN_CHUNKS + chunk][part / 2u] = quad.high;
   pool[at + (2u + part % 2u) * HIDDEN_CHUNKS + chunk][part / 2u] = quad.low;
   if (part == 0u) {
-    pool_scales[scales_at + chunk] = vec2(quad.scale, quad.sum);
+    pool_scales[scales_at + chunk] = tail_of(quad);
   }
 }
 
@@ -113,7 +114,7 @@ fn norm(layer: u32, v: NormVectors, thread: u32) {
 
 // All of ffn into the pool, four loads of a thread at once.
 fn fetch_ffn(thread: u32) {
-  let last = 4u * FFN_CHUNKS + FFN_CHUNKS / 2u - 1u;
+  let last = 4u * FFN_CHUNKS + FFN_CHUNKS / TAILS - 1u;
   for (var i = thread; i <= last; i += 4u * THREADS) {
     let a = ffn[i];
     let b = ffn[min(i + THREADS, last)];
@@ -130,10 +131,8 @@ fn fetch_ffn(thread: u32) {
 fn put_ffn(words: vec4<u32>, i: u32) {
   if (i < 4u * FFN_CHUNKS) {
     pool[i] = words;
-  } else if (i < 4u * FFN_CHUNKS + FFN_CHUNKS / 2u) {
-    let chunk = 2u * (i - 4u * FFN_CHUNKS);
-    pool_scales[chunk] = words.xy;
-    pool_scales[chunk + 1u] = words.zw;
+  } else if (i < 4u * FFN_CHUNKS + FFN_CHUNKS / TAILS) {
+    put_ffn_tails(words, i - 4u * FFN_CHUNKS);
   }
 }
 `;

@@ -52,8 +52,7 @@ fn widen(layer: u32, share: Share, thread: u32) {
     ffn[(part % 2u) * FFN_CHUNKS + chunk][part / 2u] = quad.high;
     ffn[(2u + part % 2u) * FFN_CHUNKS + chunk][part / 2u] = quad.low;
     if (part == 0u) {
-      ffn[4u * FFN_CHUNKS + chunk / 2u][chunk % 2u * 2u] = quad.scale;
-      ffn[4u * FFN_CHUNKS + chunk / 2u][chunk % 2u * 2u + 1u] = quad.sum;
+      keep_ffn_tail(chunk, quad);
     }
   }
 }
