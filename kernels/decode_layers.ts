@@ -117,14 +117,14 @@ ${steps.join("\n")}
 }
 
 /** Threads that work together, measured on an H200 at Falcon-7B's shapes; few in software. */
-function geometry(gpu: Gpu) {
+function geometry(gpu: Gpu, { threads, attention } = DECODE_TUNING) {
   return {
-    THREADS: gpu.software ? 256 : 768,
+    THREADS: gpu.software ? 256 : threads,
     WIDTH: gpu.subgroupSize,
     LANES: Math.min(16, gpu.subgroupSize),
     DOWN_LANES: 64,
     DENSE_LANES: 64,
-    ATTENTION: gpu.software ? 64 : 192,
+    ATTENTION: gpu.software ? 64 : attention,
     // Up to so many keys one run serves: more workgroups at work cost more to put together.
     KEYS_PER_RUN: gpu.software ? 64 : 256,
   };
@@ -150,7 +150,9 @@ export function cannotDecodeLayers(
   if (!gpu.coherent) return "the GPU has no coherent buffers";
   if (gpu.subgroupSize < 8 || gpu.subgroupSize > 64) return "the GPU has no subgroups of 8 to 64";
   if (limits.maxStorageBuffersPerShaderStage < BINDINGS) return "the GPU binds too few buffers";
-  if (limits.maxComputeInvocationsPerWorkgroup < 768) return "the GPU's workgroups are too small";
+  if (limits.maxComputeInvocationsPerWorkgroup < geometry(gpu).THREADS) {
+    return "the GPU's workgroups are too small";
+  }
   if (headDim !== HEAD_DIM) return `a head has ${headDim} dimensions, not ${HEAD_DIM}`;
   if (hidden > 8 * geometry(gpu).THREADS) return "the model's hidden state is too long";
   if (hidden % 32 !== 0 || ffn % 64 !== 0) return "the model's sizes are no multiples of 32 and 64";
@@ -171,7 +173,7 @@ export function decodeLayers(
   const { places } = shape;
   const all = shares(shape, workgroups);
   const most = (of: (share: Share) => number) => Math.max(1, ...all.map(of));
-  const threads = geometry(gpu);
+  const threads = geometry(gpu, tuning);
   const runs = mostRuns(gpu, shape, workgroups);
   const constants = {
     ...threads,

@@ -14,38 +14,36 @@ const OUTPUTS = [0, 1, 2, 3];
  * All loads of a chunk come before its arithmetic: they are what takes time. Loading the next chunk
  * ahead costs more than it hides (LOG.md, 2026-11-25): registers.
  *
- * @param touchNext whether the next chunks' sectors are touched before these are multiplied, one
- * word a sector, so that they are near when they are loaded
+ * @param touchNext so many steps ahead a chunk's sectors are touched, one word of each, so that they
+ * are near when they are loaded; 0: none
  * @param signedOdd see `decode_tail.ts`
  */
-export function decodeMatrix(bits: number, touchNext: boolean, signedOdd: boolean): string {
+export function decodeMatrix(bits: number, touchNext: number, signedOdd: boolean): string {
   const wide = bits === 8;
   const each = (text: (i: number) => string) => OUTPUTS.map(text).join("\n  ");
   const loads = (name: string, offset: number) =>
     each((i) => `let ${name}${i} = weights[first + ${i}u * next + ${offset}u];`);
   const names = [...OUTPUTS.map((i) => `a${i}`), ...(wide ? OUTPUTS.map((i) => `b${i}`) : [])];
-  const words = (i: number) =>
+  const operands = (i: number) =>
     wide
       ? `vec4(w.a${i}.xz, w.b${i}.xz), vec4(w.a${i}.yw, w.b${i}.yw)`
       : signedOdd
       ? `w.a${i} & LOW, (w.a${i} & HIGH) ^ SIGN`
       : `w.a${i} & LOW, (w.a${i} >> vec4(4u)) & LOW`;
   // A step of the lanes is 16 bytes a lane and row: two sectors a lane with 4 bits, four with 8.
-  const ahead = wide
-    ? `let w = load(m, row, chunk);
-    let next = m.at + (row * m.chunks + chunk + lanes) * 2u;
-    touched.w0 ^= vec4(
-      weights[next].x,
-      weights[next + 2u * m.chunks].x,
-      weights[next + 4u * m.chunks].x,
-      weights[next + 6u * m.chunks].x,
-    );
-    sum += products(m, w, chunk);`
-    : `let w = load(m, row, chunk);
-    let half = lanes / 2u;
-    let next = m.at + (row + lane / half) * m.chunks + chunk + lanes + 2u * (lane % half) - lane;
-    touched.w0 ^= vec4(weights[next].x, weights[next + 2u * m.chunks].x, 0u, 0u);
-    sum += products(m, w, chunk);`;
+  const place = wide
+    ? "(row * m.chunks + later) * 2u"
+    : "(row + lane / (lanes / 2u)) * m.chunks + later - lane + 2u * (lane % (lanes / 2u))";
+  const sectors = wide ? [0, 2, 4, 6] : [0, 2];
+  const near = (text: (i: number) => string, between: string) => sectors.map(text).join(between);
+  // No branch, and no use of what is touched before the arithmetic: nobody waits for it there.
+  const ahead = `let w = load(m, row, chunk);
+    let far = chunk + ${touchNext}u * lanes;
+    let later = select(chunk, far, far < end);
+    let next = m.at + ${place};
+    ${near((i) => `let near${i} = weights[next + ${i}u * m.chunks].x;`, "\n    ")}
+    sum += products(m, w, chunk);
+    touched.groups ^= ${near((i) => `near${i}`, " ^ ")};`;
   return `
 // Of a chunk of one output, in 16 bytes.
 const CHUNK_SIZE = ${wide ? 2 : 1}u;
@@ -108,7 +106,7 @@ fn products(m: Matrix, w: Loaded, chunk: u32) -> vec4<f32> {
   let tail = pool_scales[m.scales_at + chunk];
   let c = Chunk(pool[at], pool[at + m.chunks], pool[at + 2u * m.chunks], pool[at + 3u * m.chunks], tail);
   return bitcast<f32>(tail.x) * vec4(
-    ${each((i) => `product(${words(i)}, w.groups[${i}], c),`)}
+    ${each((i) => `product(${operands(i)}, w.groups[${i}], c),`)}
   );
 }
 

@@ -6,6 +6,9 @@
 import type { BarrierKind } from "./grid_barrier.ts";
 
 export interface DecodeTuning {
+  /** Threads of a workgroup, and those of them that attend while others multiply; not in software. */
+  threads: number;
+  attention: number;
   /**
    * Sectors of its next weights that a thread touches while workgroups meet, so that they lie in the
    * L2 when they are read: before qkv and up, before down, before dense. Multiples of four, or 0.
@@ -19,8 +22,8 @@ export interface DecodeTuning {
   settleLate: boolean;
   /** Whether the odd quads of 4-bit weights are taken as signed, without a shift: `decode_tail.ts`. */
   signedOdd: boolean;
-  /** Whether a chunk's successor is touched before the chunk is multiplied. */
-  touchNext: boolean;
+  /** How many steps ahead of the chunk that is multiplied another one is touched; 0: none. */
+  touchNext: number;
   /** Whether the norm's vectors are loaded before the meeting that it waits for. */
   normAhead: boolean;
   /** Whether the norm takes one reduction over all threads instead of two. */
@@ -33,13 +36,15 @@ export interface DecodeTuning {
 }
 
 export const DECODE_TUNING: DecodeTuning = {
+  threads: 768,
+  attention: 192,
   touchWide: 0,
   touchDown: 0,
   touchDense: 0,
   touchBytes: 32,
   settleLate: false,
   signedOdd: false,
-  touchNext: false,
+  touchNext: 0,
   normAhead: false,
   normOnce: false,
   evenNarrow: false,

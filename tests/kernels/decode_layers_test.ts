@@ -66,7 +66,7 @@ const CHOICES: { tuning: Partial<DecodeTuning>; names: string[] }[] = [
     tuning: { touchWide: 16, touchDown: 8, touchBytes: 64, settleLate: true },
     names: ["q4-g128-act", "q8-g128-act-trained"],
   },
-  { tuning: { touchNext: true }, names: ["q4-g128-act", "q8-g128-act-trained"] },
+  { tuning: { touchNext: 1 }, names: ["q4-g128-act", "q8-g128-act-trained"] },
   { tuning: { signedOdd: true }, names: ["q4-g128-act", "q4-g128-noact-asym"] },
   { tuning: { normOnce: true, normAhead: true }, names: ["q4-g128-act"] },
   { tuning: { evenNarrow: true }, names: ["q4-g128-act", "q8-g128-act-trained"] },
