@@ -15,6 +15,8 @@
 //      its outputs of dense, the same as of down: x += both
 //   -- meet
 //
+// While they meet, threads that do not wait may touch what comes next: see decode_touch.ts.
+//
 // A matrix: four outputs at a time by LANES, DOWN_LANES or DENSE_LANES threads. Attention: see
 // decode_attention.ts.
 //
