@@ -8,10 +8,16 @@ import type { Gpu } from "../gpu/device.ts";
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import { DECODE_ATTENTION } from "./decode_attention.ts";
 import { decodeMatrix } from "./decode_matrix.ts";
-import { DECODE_VECTORS } from "./decode_vectors.ts";
+import { decodeNarrow } from "./decode_narrow.ts";
 import { type Share, shares } from "./decode_shares.ts";
+import { decodeSpread } from "./decode_spread.ts";
+import { decodeTail } from "./decode_tail.ts";
+import { decodeTouch } from "./decode_touch.ts";
+import { DECODE_TUNING, type DecodeTuning } from "./decode_tuning.ts";
+import { DECODE_VECTORS } from "./decode_vectors.ts";
+import { DECODE_WIDE } from "./decode_wide.ts";
 import { GELU } from "./gelu.ts";
-import { GRID_BARRIER } from "./grid_barrier.ts";
+import { gridBarrier, waiters } from "./grid_barrier.ts";
 import code from "./decode_layers.wgsl" with { type: "text" };
 
 /** Where the parts of a layer lie in the layer's weights, in 16 bytes; see the WGSL. */
@@ -60,12 +66,24 @@ const HEAD_DIM = 64;
 /** Storage buffers of one dispatch. */
 const BINDINGS = 12;
 
-const source = (lanes: number, bits: number) =>
-  defineKernel({
-    name: `decode_layers, ${lanes} lanes, ${bits} bits`,
-    code:
-      [GELU, GRID_BARRIER, lanesTotal(lanes), code, DECODE_VECTORS, decodeMatrix(bits)].join("") +
+const source = (lanes: number, bits: number, tuning: DecodeTuning) => {
+  const signedOdd = tuning.signedOdd && bits === 4;
+  return defineKernel({
+    name: `decode_layers, ${lanes} lanes, ${bits} bits, ${Object.values(tuning).join(" ")}`,
+    code: [
+      GELU,
+      gridBarrier(tuning.barrier, tuning.barrierEnd),
+      lanesTotal(lanes),
+      code,
+      decodeSpread(tuning.normOnce),
+      DECODE_VECTORS,
+      decodeTail(signedOdd),
+      decodeMatrix(bits, tuning.touchNext, signedOdd),
+      DECODE_WIDE,
+      decodeNarrow(tuning.evenNarrow),
+      decodeTouch(tuning),
       DECODE_ATTENTION,
+    ].join(""),
     bindings: {
       weights: "read",
       shares: "read",
@@ -81,6 +99,7 @@ const source = (lanes: number, bits: number) =>
       mixWeights: "read_write",
     },
   });
+};
 
 /** `lanes_total(value)`: the sum over `lanes` neighbouring threads of a subgroup. */
 function lanesTotal(lanes: number): string {
@@ -98,14 +117,14 @@ ${steps.join("\n")}
 }
 
 /** Threads that work together, measured on an H200 at Falcon-7B's shapes; few in software. */
-function geometry(gpu: Gpu) {
+function geometry(gpu: Gpu, { threads, attention } = DECODE_TUNING) {
   return {
-    THREADS: gpu.software ? 256 : 768,
+    THREADS: gpu.software ? 256 : threads,
     WIDTH: gpu.subgroupSize,
     LANES: Math.min(16, gpu.subgroupSize),
     DOWN_LANES: 64,
     DENSE_LANES: 64,
-    ATTENTION: gpu.software ? 64 : 192,
+    ATTENTION: gpu.software ? 64 : attention,
     // Up to so many keys one run serves: more workgroups at work cost more to put together.
     KEYS_PER_RUN: gpu.software ? 64 : 256,
   };
@@ -131,7 +150,9 @@ export function cannotDecodeLayers(
   if (!gpu.coherent) return "the GPU has no coherent buffers";
   if (gpu.subgroupSize < 8 || gpu.subgroupSize > 64) return "the GPU has no subgroups of 8 to 64";
   if (limits.maxStorageBuffersPerShaderStage < BINDINGS) return "the GPU binds too few buffers";
-  if (limits.maxComputeInvocationsPerWorkgroup < 768) return "the GPU's workgroups are too small";
+  if (limits.maxComputeInvocationsPerWorkgroup < geometry(gpu).THREADS) {
+    return "the GPU's workgroups are too small";
+  }
   if (headDim !== HEAD_DIM) return `a head has ${headDim} dimensions, not ${HEAD_DIM}`;
   if (hidden > 8 * geometry(gpu).THREADS) return "the model's hidden state is too long";
   if (hidden % 32 !== 0 || ffn % 64 !== 0) return "the model's sizes are no multiples of 32 and 64";
@@ -142,11 +163,17 @@ export function cannotDecodeLayers(
  *
  * @throws {GpuError} when that takes more workgroup memory than the GPU has.
  */
-export function decodeLayers(gpu: Gpu, shape: LayersShape, layers: number, workgroups: number) {
+export function decodeLayers(
+  gpu: Gpu,
+  shape: LayersShape,
+  layers: number,
+  workgroups: number,
+  tuning: DecodeTuning = DECODE_TUNING,
+) {
   const { places } = shape;
   const all = shares(shape, workgroups);
   const most = (of: (share: Share) => number) => Math.max(1, ...all.map(of));
-  const threads = geometry(gpu);
+  const threads = geometry(gpu, tuning);
   const runs = mostRuns(gpu, shape, workgroups);
   const constants = {
     ...threads,
@@ -177,6 +204,10 @@ export function decodeLayers(gpu: Gpu, shape: LayersShape, layers: number, workg
     EPSILON: shape.epsilon,
     HIDDEN_GROUP: shape.hiddenGroup,
     FFN_GROUP: shape.ffnGroup,
+    WAITERS: waiters(tuning.barrier, workgroups, threads.WIDTH, threads.THREADS),
+    SECTOR: tuning.touchBytes / 16,
+    SETTLE_LATE: tuning.settleLate ? 1 : 0,
+    NORM_AHEAD: tuning.normAhead ? 1 : 0,
     ONE_ORDER: shape.oneOrder ? 1 : 0,
     UP_QUADS: 8 * most(({ upUnits }) => upUnits),
     OUT_QUADS: most(({ outQuads }) => outQuads),
@@ -185,7 +216,7 @@ export function decodeLayers(gpu: Gpu, shape: LayersShape, layers: number, workg
   };
   return compileKernel(
     gpu,
-    source(threads.LANES, shape.bits),
+    source(threads.LANES, shape.bits, tuning),
     constants,
     (groups: number) => [groups],
   );
@@ -196,7 +227,7 @@ export function exchangeBytes({ hidden, ffn, heads, headDim }: LayersShape, runs
   const chunks = ffn / 32;
   return {
     qkv: (heads + 2) * headDim * 4,
-    ffn: (4 * chunks + Math.ceil(chunks / 2)) * 16,
+    ffn: 5 * chunks * 16,
     mix: runs * hidden * 4,
     mixWeights: runs * heads * 8,
   };
