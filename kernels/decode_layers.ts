@@ -8,16 +8,10 @@ import type { Gpu } from "../gpu/device.ts";
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import { DECODE_ATTENTION } from "./decode_attention.ts";
 import { decodeMatrix } from "./decode_matrix.ts";
-import { decodeNarrow } from "./decode_narrow.ts";
-import { type Share, shares } from "./decode_shares.ts";
-import { decodeSpread } from "./decode_spread.ts";
-import { decodeTail } from "./decode_tail.ts";
-import { decodeTouch } from "./decode_touch.ts";
-import { DECODE_TUNING, type DecodeTuning } from "./decode_tuning.ts";
 import { DECODE_VECTORS } from "./decode_vectors.ts";
-import { DECODE_WIDE } from "./decode_wide.ts";
+import { type Share, shares } from "./decode_shares.ts";
 import { GELU } from "./gelu.ts";
-import { gridBarrier, waiters } from "./grid_barrier.ts";
+import { GRID_BARRIER } from "./grid_barrier.ts";
 import code from "./decode_layers.wgsl" with { type: "text" };
 
 /** Where the parts of a layer lie in the layer's weights, in 16 bytes; see the WGSL. */
@@ -66,24 +60,12 @@ const HEAD_DIM = 64;
 /** Storage buffers of one dispatch. */
 const BINDINGS = 12;
 
-const source = (lanes: number, bits: number, tuning: DecodeTuning) => {
-  const signedOdd = tuning.signedOdd && bits === 4;
-  return defineKernel({
-    name: `decode_layers, ${lanes} lanes, ${bits} bits, ${Object.values(tuning).join(" ")}`,
-    code: [
-      GELU,
-      gridBarrier(tuning.barrier, tuning.barrierEnd),
-      lanesTotal(lanes),
-      code,
-      decodeSpread(tuning.normOnce),
-      DECODE_VECTORS,
-      decodeTail(signedOdd),
-      decodeMatrix(bits, tuning.touchNext, signedOdd),
-      DECODE_WIDE,
-      decodeNarrow(tuning.evenNarrow),
-      decodeTouch(tuning),
+const source = (lanes: number, bits: number) =>
+  defineKernel({
+    name: `decode_layers, ${lanes} lanes, ${bits} bits`,
+    code:
+      [GELU, GRID_BARRIER, lanesTotal(lanes), code, DECODE_VECTORS, decodeMatrix(bits)].join("") +
       DECODE_ATTENTION,
-    ].join(""),
     bindings: {
       weights: "read",
       shares: "read",
@@ -99,7 +81,6 @@ const source = (lanes: number, bits: number, tuning: DecodeTuning) => {
       mixWeights: "read_write",
     },
   });
-};
 
 /** `lanes_total(value)`: the sum over `lanes` neighbouring threads of a subgroup. */
 function lanesTotal(lanes: number): string {
@@ -117,14 +98,14 @@ ${steps.join("\n")}
 }
 
 /** Threads that work together, measured on an H200 at Falcon-7B's shapes; few in software. */
-function geometry(gpu: Gpu, { threads, attention } = DECODE_TUNING) {
+function geometry(gpu: Gpu) {
   return {
-    THREADS: gpu.software ? 256 : threads,
+    THREADS: gpu.software ? 256 : 768,
     WIDTH: gpu.subgroupSize,
     LANES: Math.min(16, gpu.subgroupSize),
     DOWN_LANES: 64,
     DENSE_LANES: 64,
-    ATTENTION: gpu.software ? 64 : attention,
+    ATTENTION: gpu.software ? 64 : 192,
     // Up to so many keys one run serves: more workgroups at work cost more to put together.
     KEYS_PER_RUN: gpu.software ? 64 : 256,
   };
@@ -150,9 +131,7 @@ export function cannotDecodeLayers(
   if (!gpu.coherent) return "the GPU has no coherent buffers";
   if (gpu.subgroupSize < 8 || gpu.subgroupSize > 64) return "the GPU has no subgroups of 8 to 64";
   if (limits.maxStorageBuffersPerShaderStage < BINDINGS) return "the GPU binds too few buffers";
-  if (limits.maxComputeInvocationsPerWorkgroup < geometry(gpu).THREADS) {
-    return "the GPU's workgroups are too small";
-  }
+  if (limits.maxComputeInvocationsPerWorkgroup < 768) return "the GPU's workgroups are too small";
   if (headDim !== HEAD_DIM) return `a head has ${headDim} dimensions, not ${HEAD_DIM}`;
   if (hidden > 8 * geometry(gpu).THREADS) return "the model's hidden state is too long";
   if (hidden % 32 !== 0 || ffn % 64 !== 0) return "the model's sizes are no multiples of 32 and 64";
@@ -163,17 +142,11 @@ export function cannotDecodeLayers(
  *
  * @throws {GpuError} when that takes more workgroup memory than the GPU has.
  */
-export function decodeLayers(
-  gpu: Gpu,
-  shape: LayersShape,
-  layers: number,
-  workgroups: number,
-  tuning: DecodeTuning = DECODE_TUNING,
-) {
+export function decodeLayers(gpu: Gpu, shape: LayersShape, layers: number, workgroups: number) {
   const { places } = shape;
   const all = shares(shape, workgroups);
   const most = (of: (share: Share) => number) => Math.max(1, ...all.map(of));
-  const threads = geometry(gpu, tuning);
+  const threads = geometry(gpu);
   const runs = mostRuns(gpu, shape, workgroups);
   const constants = {
     ...threads,
@@ -204,10 +177,6 @@ export function decodeLayers(
     EPSILON: shape.epsilon,
     HIDDEN_GROUP: shape.hiddenGroup,
     FFN_GROUP: shape.ffnGroup,
-    WAITERS: waiters(tuning.barrier, workgroups, threads.WIDTH, threads.THREADS),
-    SECTOR: tuning.touchBytes / 16,
-    SETTLE_LATE: tuning.settleLate ? 1 : 0,
-    NORM_AHEAD: tuning.normAhead ? 1 : 0,
     ONE_ORDER: shape.oneOrder ? 1 : 0,
     UP_QUADS: 8 * most(({ upUnits }) => upUnits),
     OUT_QUADS: most(({ outQuads }) => outQuads),
@@ -216,7 +185,7 @@ export function decodeLayers(
   };
   return compileKernel(
     gpu,
-    source(threads.LANES, shape.bits, tuning),
+    source(threads.LANES, shape.bits),
     constants,
     (groups: number) => [groups],
   );
@@ -227,7 +196,7 @@ export function exchangeBytes({ hidden, ffn, heads, headDim }: LayersShape, runs
   const chunks = ffn / 32;
   return {
     qkv: (heads + 2) * headDim * 4,
-    ffn: 5 * chunks * 16,
+    ffn: (4 * chunks + Math.ceil(chunks / 2)) * 16,
     mix: runs * hidden * 4,
     mixWeights: runs * heads * 8,
   };

@@ -15,8 +15,6 @@
 //      its outputs of dense, the same as of down: x += both
 //   -- meet
 //
-// While they meet, threads that do not wait may touch what comes next: see decode_touch.ts.
-//
 // A matrix: four outputs at a time by LANES, DOWN_LANES or DENSE_LANES threads. Attention: see
 // decode_attention.ts.
 //
@@ -63,10 +61,6 @@ override DENSE_LANES: u32;
 override ATTENTION: u32; // threads that attend
 override UP_QUADS: u32; // most quads of outputs of up that a workgroup has
 override OUT_QUADS: u32; // the same of down
-override WAITERS: u32; // threads that wait at meetings, and touch nothing meanwhile
-override SECTOR: u32; // in 16 bytes: how far apart touches are
-override SETTLE_LATE: u32; // 1: touches are waited for only after the next vector is fetched
-override NORM_AHEAD: u32; // 1: the norm's vectors are loaded before the meeting that it waits for
 override UNITS: u32; // most runs of keys and pairs of heads that a workgroup attends to
 
 const HEAD_DIM = 64u;
@@ -86,11 +80,7 @@ override FOR_QKV: u32 = QUADS + (1u - ONE_ORDER) * 4u * HIDDEN_CHUNKS;
 override FOR_QKV_SCALES: u32 = (1u - ONE_ORDER) * HIDDEN_CHUNKS;
 override POOL: u32 = max(FOR_QKV + 4u * HIDDEN_CHUNKS, 4u * FFN_CHUNKS);
 override POOL_SCALES: u32 = max(2u * HIDDEN_CHUNKS, FFN_CHUNKS);
-override PARTIALS: u32 = max(
-  2u * SUBGROUPS + OUT_QUADS,
-  OUT_QUADS * max(DOWN_LANES, DENSE_LANES) / WIDTH,
-);
-override TOUCHERS: u32 = THREADS - WAITERS;
+override PARTIALS: u32 = max(2u * SUBGROUPS, OUT_QUADS * max(DOWN_LANES, DENSE_LANES) / WIDTH);
 
 struct Share {
   up_first: u32,
@@ -119,10 +109,82 @@ struct Share {
 // Vectors in chunks of 32 numbers (activation.ts), with each part of a chunk in a run of its own, so
 // that neighbouring threads read neighbouring words: even_high, odd_high, even_low, odd_low.
 var<workgroup> pool: array<vec4<u32>, POOL>;
-var<workgroup> pool_scales: array<Tail, POOL_SCALES>; // of each chunk
+var<workgroup> pool_scales: array<vec2<u32>, POOL_SCALES>; // f32 scale, sum of the whole numbers
 var<workgroup> partials: array<vec4<f32>, PARTIALS>;
 var<workgroup> gelus: array<vec4<f32>, UP_QUADS>;
 var<workgroup> attended: array<array<f32, 66>, UNITS * ATTENDERS * 2u>; // maximum, weight, sum of values
+
+// The matrix and the row of the `mine`-th quad of this workgroup: first those of up, then qkv's.
+fn wide_matrix(layer: u32, share: Share, mine: u32) -> Matrix {
+  if (mine < 8u * share.up_units) {
+    return hidden_matrix(layer + UP_AT, layer + UP_GROUPS, FOR_UP, 0u);
+  }
+  return hidden_matrix(layer + QKV_AT, layer + QKV_GROUPS, FOR_QKV, FOR_QKV_SCALES);
+}
+
+fn wide_row(share: Share, mine: u32) -> u32 {
+  let up_quads = 8u * share.up_units;
+  return 4u * select(share.qkv_first + mine - up_quads, 8u * share.up_first + mine, mine < up_quads);
+}
+
+fn widen(layer: u32, share: Share, thread: u32) {
+  let up_quads = 8u * share.up_units;
+  let quads = up_quads + share.qkv_quads;
+  let lane = thread % LANES;
+  for (var base = 0u; base < quads; base += THREADS / LANES) {
+    let mine = base + thread / LANES;
+    var sum = vec4(0.0);
+    if (mine < quads) {
+      sum = sums(wide_matrix(layer, share, mine), wide_row(share, mine), lane, LANES);
+    }
+    sum = lanes_total(sum);
+    if (lane == 0u && mine < quads) {
+      let quad = wide_row(share, mine) / 4u;
+      if (mine < up_quads) {
+        gelus[mine] = gelu(sum + bitcast<vec4<f32>>(weights[layer + UP_BIAS + quad]));
+      } else {
+        qkv[quad] = sum + bitcast<vec4<f32>>(weights[layer + QKV_BIAS + quad]);
+      }
+    }
+  }
+  workgroupBarrier();
+  for (var mine = thread; mine < up_quads; mine += THREADS) {
+    let quad = quantised(gelus[mine]);
+    let chunk = share.up_first + mine / 8u;
+    let part = mine % 8u;
+    ffn[(part % 2u) * FFN_CHUNKS + chunk][part / 2u] = quad.high;
+    ffn[(2u + part % 2u) * FFN_CHUNKS + chunk][part / 2u] = quad.low;
+    if (part == 0u) {
+      ffn[4u * FFN_CHUNKS + chunk / 2u][chunk % 2u * 2u] = quad.scale;
+      ffn[4u * FFN_CHUNKS + chunk / 2u][chunk % 2u * 2u + 1u] = quad.sum;
+    }
+  }
+}
+
+// Threads that share an output of these matrices, and how many outputs are computed at once.
+struct Team { lanes: u32, count: u32 }
+
+// To the partial sums, one of each subgroup.
+fn narrow(m: Matrix, share: Share, team: Team, thread: u32) {
+  let lane = thread % team.lanes;
+  if (thread / team.lanes >= team.count) {
+    return;
+  }
+  for (var mine = thread / team.lanes; mine < share.out_quads; mine += team.count) {
+    let sum = subgroupAdd(sums(m, 4u * (share.out_first + mine), lane, team.lanes));
+    if (lane % WIDTH == 0u) {
+      partials[(mine * team.lanes + lane) / WIDTH] = sum;
+    }
+  }
+}
+
+fn partials_total(mine: u32, each: u32) -> vec4<f32> {
+  var sum = vec4(0.0);
+  for (var i = 0u; i < each; i++) {
+    sum += partials[mine * each + i];
+  }
+  return sum;
+}
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -132,39 +194,17 @@ fn main(
 ) {
   let share = shares[workgroup.x];
   let runs = runs_of(rows[0].y).count;
-  let attends = share.rank < PAIRS * runs;
-  var vectors: NormVectors;
-  arrive(workgroup.x);
+  let down_team = Team(DOWN_LANES, (THREADS - ATTENTION) / DOWN_LANES);
+  let dense_team = Team(DENSE_LANES, THREADS / DENSE_LANES);
+  arrive(workgroup.x, thread);
   for (var i = 0u; i < LAYERS; i++) {
     let layer = i * LAYER_SIZE;
-    let down = down_matrix(layer);
-    let dense = dense_matrix(layer);
-
-    if (i > 0u) {
-      report(workgroup.x, thread, workgroups.x);
-    }
-    if (NORM_AHEAD == 1u) {
-      vectors = load_norm(layer, thread);
-    }
-    let for_wide = touch_wide(layer, share, thread);
-    settle_if(SETTLE_LATE == 0u, for_wide);
-    if (i > 0u) {
-      wait(thread, workgroups.x);
-    }
-    if (NORM_AHEAD == 0u) {
-      vectors = load_norm(layer, thread);
-    }
-    norm(layer, vectors, thread);
-    settle_if(SETTLE_LATE == 1u, for_wide);
+    norm(layer, thread);
     widen(layer, share, thread);
+    meet(thread, workgroups.x);
 
-    report(workgroup.x, thread, workgroups.x);
-    let for_down = touch_down(layer, share, thread);
-    settle_if(SETTLE_LATE == 0u, for_down);
-    wait(thread, workgroups.x);
     fetch_ffn(thread);
-    settle_if(SETTLE_LATE == 1u, for_down);
-    narrow(down, share, down_team(attends), thread);
+    narrow(down_matrix(layer), share, down_team, thread);
     if (thread >= THREADS - ATTENTION) {
       var slot = 0u;
       for (var unit = share.rank; unit < PAIRS * runs; unit += workgroups.x) {
@@ -183,25 +223,24 @@ fn main(
     let quad = share.out_first + mine;
     var sum = vec4(0.0);
     if (thread < share.out_quads) {
-      sum = x[quad] + partials_total(down, share, down_team(attends), mine) +
+      sum = x[quad] + partials_total(mine, DOWN_LANES / WIDTH) +
         bitcast<vec4<f32>>(weights[layer + DOWN_BIAS + quad]) +
         bitcast<vec4<f32>>(weights[layer + DENSE_BIAS + quad]);
     }
+    meet(thread, workgroups.x);
 
-    report(workgroup.x, thread, workgroups.x);
-    let for_dense = touch_dense(layer, share, thread);
-    settle_if(SETTLE_LATE == 0u, for_dense);
-    wait(thread, workgroups.x);
     let mix0 = mixed(min(thread, QUADS - 1u), runs);
     let mix1 = mixed(second_quad(thread), runs);
     put_floats(mix0, mix1, thread);
     put_ordered(order, FOR_UP, 0u, thread);
     workgroupBarrier();
-    settle_if(SETTLE_LATE == 1u, for_dense);
-    narrow(dense, share, dense_team(), thread);
+    narrow(dense_matrix(layer), share, dense_team, thread);
     workgroupBarrier();
     if (thread < share.out_quads) {
-      x[quad] = sum + partials_total(dense, share, dense_team(), mine);
+      x[quad] = sum + partials_total(mine, DENSE_LANES / WIDTH);
+    }
+    if (i + 1u < LAYERS) {
+      meet(thread, workgroups.x);
     }
   }
   leave(workgroup.x, thread);

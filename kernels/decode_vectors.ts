@@ -1,13 +1,26 @@
 /**
- * Vectors of `decode_layers` on their way to workgroup memory, as WGSL text: numbers as bytes,
- * the norm, the fetching of ffn.
+ * Vectors of `decode_layers` on their way to workgroup memory, as WGSL text: sums over all threads,
+ * numbers as bytes, the norm, the fetching of ffn.
  *
  * Knows the layout of chunks (`activation.ts`) and that a thread has at most two quads of a hidden
  * state. It is no kernel and has no bindings.
  */
 export const DECODE_VECTORS = `
-// The sum of the odd quads holds in a chunk's even ones.
-struct Quad { high: u32, low: u32, scale: u32, sum: i32, odd_sum: i32 }
+// The sum over all threads; \`turn\` names one of two places, so that one barrier is enough.
+fn total(value: f32, turn: u32, thread: u32) -> f32 {
+  let sum = subgroupAdd(value);
+  if (thread % WIDTH == 0u) {
+    partials[turn * SUBGROUPS + thread / WIDTH].x = sum;
+  }
+  workgroupBarrier();
+  var mine = 0.0;
+  for (var i = thread % WIDTH; i < SUBGROUPS; i += WIDTH) {
+    mine += partials[turn * SUBGROUPS + i].x;
+  }
+  return subgroupAdd(mine);
+}
+
+struct Quad { high: u32, low: u32, scale: u32, sum: u32 }
 
 // Four numbers as bytes, with the scale and the sum of the chunk that an octet shares.
 fn quantised(values: vec4<f32>) -> Quad {
@@ -21,11 +34,11 @@ fn quantised(values: vec4<f32>) -> Quad {
   let whole = vec4<i32>(round(values * inverse));
   let high = (whole + 64) >> vec4(7u);
   var sum = whole.x + whole.y + whole.z + whole.w;
+  sum += subgroupShuffleXor(sum, 1u);
   sum += subgroupShuffleXor(sum, 2u);
   sum += subgroupShuffleXor(sum, 4u);
-  let others = subgroupShuffleXor(sum, 1u);
   let scale = bitcast<u32>(largest / LARGEST_WHOLE);
-  return Quad(pack4xI8(high), pack4xI8(whole - high * 128), scale, sum + others, others);
+  return Quad(pack4xI8(high), pack4xI8(whole - high * 128), scale, bitcast<u32>(sum));
 }
 
 // Writes quad i of a hidden state as chunks.
@@ -36,7 +49,7 @@ fn put(values: vec4<f32>, i: u32, at: u32, scales_at: u32) {
   pool[at + (part % 2u) * HIDDEN_CHUNKS + chunk][part / 2u] = quad.high;
   pool[at + (2u + part % 2u) * HIDDEN_CHUNKS + chunk][part / 2u] = quad.low;
   if (part == 0u) {
-    pool_scales[scales_at + chunk] = tail_of(quad);
+    pool_scales[scales_at + chunk] = vec2(quad.scale, quad.sum);
   }
 }
 
@@ -82,30 +95,26 @@ fn put_ordered(order: Two, at: u32, scales_at: u32, thread: u32) {
   }
 }
 
-struct NormVectors { weight: Two, bias: Two, up_order: Two }
-
-fn load_norm(layer: u32, thread: u32) -> NormVectors {
-  return NormVectors(
-    load_two(layer + NORM_WEIGHT, thread),
-    load_two(layer + NORM_BIAS, thread),
-    load_two(layer + UP_ORDER, thread),
-  );
-}
-
 // LN x, in the order of up's inputs and of qkv's.
-fn norm(layer: u32, v: NormVectors, thread: u32) {
+fn norm(layer: u32, thread: u32) {
   let x0 = x[min(thread, QUADS - 1u)];
   let x1 = x[second_quad(thread)];
-  let spread = spread_of(x0, x1, thread);
-  let d0 = x0 - spread.mean;
-  let d1 = x1 - spread.mean;
-  let scale = inverseSqrt(spread.squares / f32(HIDDEN) + EPSILON);
+  let weight = load_two(layer + NORM_WEIGHT, thread);
+  let bias = load_two(layer + NORM_BIAS, thread);
+  let up_order = load_two(layer + UP_ORDER, thread);
+  let there = vec2(select(0.0, 1.0, thread < QUADS), select(0.0, 1.0, thread + THREADS < QUADS));
+  let mean = total(there.x * dot(x0, vec4(1.0)) + there.y * dot(x1, vec4(1.0)), 0u, thread) /
+    f32(HIDDEN);
+  let d0 = x0 - mean;
+  let d1 = x1 - mean;
+  let squares = total(there.x * dot(d0, d0) + there.y * dot(d1, d1), 1u, thread);
+  let scale = inverseSqrt(squares / f32(HIDDEN) + EPSILON);
   put_floats(
-    d0 * scale * bitcast<vec4<f32>>(v.weight.first) + bitcast<vec4<f32>>(v.bias.first),
-    d1 * scale * bitcast<vec4<f32>>(v.weight.second) + bitcast<vec4<f32>>(v.bias.second),
+    d0 * scale * bitcast<vec4<f32>>(weight.first) + bitcast<vec4<f32>>(bias.first),
+    d1 * scale * bitcast<vec4<f32>>(weight.second) + bitcast<vec4<f32>>(bias.second),
     thread,
   );
-  put_ordered(v.up_order, FOR_UP, 0u, thread);
+  put_ordered(up_order, FOR_UP, 0u, thread);
   if (ONE_ORDER == 0u) {
     put_ordered(load_two(layer + QKV_ORDER, thread), FOR_QKV, FOR_QKV_SCALES, thread);
   }
@@ -114,7 +123,7 @@ fn norm(layer: u32, v: NormVectors, thread: u32) {
 
 // All of ffn into the pool, four loads of a thread at once.
 fn fetch_ffn(thread: u32) {
-  let last = 4u * FFN_CHUNKS + FFN_CHUNKS / TAILS - 1u;
+  let last = 4u * FFN_CHUNKS + FFN_CHUNKS / 2u - 1u;
   for (var i = thread; i <= last; i += 4u * THREADS) {
     let a = ffn[i];
     let b = ffn[min(i + THREADS, last)];
@@ -131,8 +140,10 @@ fn fetch_ffn(thread: u32) {
 fn put_ffn(words: vec4<u32>, i: u32) {
   if (i < 4u * FFN_CHUNKS) {
     pool[i] = words;
-  } else if (i < 4u * FFN_CHUNKS + FFN_CHUNKS / TAILS) {
-    put_ffn_tails(words, i - 4u * FFN_CHUNKS);
+  } else if (i < 4u * FFN_CHUNKS + FFN_CHUNKS / 2u) {
+    let chunk = 2u * (i - 4u * FFN_CHUNKS);
+    pool_scales[chunk] = words.xy;
+    pool_scales[chunk + 1u] = words.zw;
   }
 }
 `;

@@ -15,7 +15,6 @@ import { defaultKvBytes } from "./kv_size.ts";
 import type { Arithmetic } from "./multiply.ts";
 import { choosePath, type ChosenPath } from "./path.ts";
 import type { Path } from "./path_names.ts";
-import type { PersistentOptions } from "./persistent_layers.ts";
 import { type Limits, rowsThatFit, State } from "./state.ts";
 import { type FalconWeights, loadWeights, type Progress } from "./weights.ts";
 
@@ -36,8 +35,8 @@ export interface FalconOptions {
   numbers?: Arithmetic["numbers"];
   /** Whether rows are computed alike whatever else a step holds, by one family of kernels. */
   deterministic?: boolean;
-  /** What the persistent path is made of; for tests. */
-  persistent?: PersistentOptions;
+  /** Workgroups of the persistent path, instead of as many as the GPU runs at once; for tests. */
+  workgroups?: number;
   onProgress?: Progress;
 }
 
@@ -93,7 +92,7 @@ export class Falcon {
       const parts = { gpu, config, weights, state, kv, forward };
       const chosen = deterministic
         ? { name: "portable" as const, reason: "deterministic" }
-        : await choosePath(parts, way, options.persistent);
+        : await choosePath(parts, way, options.workgroups);
       return new Falcon(gpu, config, quantization, weights, kv, state, forward, chosen, slots);
     } finally {
       checkpoint.close();

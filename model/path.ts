@@ -8,7 +8,7 @@ import { readOnce } from "../gpu/readback.ts";
 import type { FalconConfig } from "./config.ts";
 import type { Forward } from "./forward.ts";
 import type { KvCache } from "./kv_cache.ts";
-import { PersistentLayers, type PersistentOptions } from "./persistent_layers.ts";
+import { PersistentLayers } from "./persistent_layers.ts";
 import type { State } from "./state.ts";
 import type { Path } from "./path_names.ts";
 import type { FalconWeights } from "./weights.ts";
@@ -37,12 +37,13 @@ interface Parts {
  * Sets `forward` on its path. `auto` takes the persistent one where it works: the GPU runs enough
  * workgroups at once, and the logits agree with the portable path's.
  *
+ * @param workgroups of the persistent path, instead of as many as are seen to meet; for tests
  * @throws {GpuError} when `persistent` was asked for and cannot be had.
  */
 export async function choosePath(
   parts: Parts,
   path: Path,
-  options: PersistentOptions = {},
+  workgroups?: number,
 ): Promise<ChosenPath> {
   const { gpu, config, weights, state, kv, forward } = parts;
   if (path === "portable") return { name: "portable", reason: "asked for" };
@@ -51,7 +52,7 @@ export async function choosePath(
   }
   try {
     // A software adapter runs one workgroup after the other.
-    const given = gpu.software ? { workgroups: 1, ...options } : options;
+    const given = workgroups ?? (gpu.software ? 1 : undefined);
     const surroundings = { state, kv, angles: forward.angles };
     const layers = await PersistentLayers.create(gpu, config, weights, surroundings, given);
     await prove(parts, layers);

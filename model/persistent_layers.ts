@@ -8,6 +8,7 @@
 import { storageBuffer, storageFrom } from "../gpu/buffer.ts";
 import { type Gpu, GpuError } from "../gpu/device.ts";
 import type { BoundKernel } from "../gpu/kernel.ts";
+import { readOnce } from "../gpu/readback.ts";
 import {
   cannotDecodeLayers,
   decodeLayers,
@@ -17,7 +18,6 @@ import {
   meetings,
   mostRuns,
 } from "../kernels/decode_layers.ts";
-import type { DecodeTuning } from "../kernels/decode_tuning.ts";
 import { NO_SHARE, packShares, shares } from "../kernels/decode_shares.ts";
 import { MeetingPoint, MOST_WORKGROUPS } from "../kernels/grid_barrier.ts";
 import type { FalconConfig } from "./config.ts";
@@ -29,13 +29,6 @@ import type { Arena, FalconWeights, LayerWeights } from "./weights.ts";
 const PATIENCE = { trial: 10_000, work: 1_000_000 };
 /** A first guess; what counts is what the kernel compiled for it shows. */
 const TYPICAL_WORKGROUPS = 128;
-
-/** What the persistent path is made of, where that is not left to it; for tests and timing. */
-export interface PersistentOptions {
-  /** Instead of as many as are seen to meet. */
-  workgroups?: number;
-  tuning?: DecodeTuning;
-}
 
 /** What the layers' kernels are bound to, beside weights. */
 export interface Surroundings {
@@ -56,7 +49,7 @@ export class PersistentLayers {
   ) {}
 
   /**
-   * Compiles and binds a kernel an arena.
+   * Compiles and binds a kernel an arena. With `workgroups` it takes that many unseen.
    *
    * @throws {GpuError} saying why this GPU or model cannot do it.
    */
@@ -65,19 +58,14 @@ export class PersistentLayers {
     config: FalconConfig,
     weights: FalconWeights,
     surroundings: Surroundings,
-    options: PersistentOptions = {},
+    workgroups?: number,
   ): Promise<PersistentLayers> {
     const { hiddenSize: hidden, ffnSize: ffn, headDim } = config;
     const reason = cannotDecodeLayers(gpu, { hidden, ffn, headDim }) ??
       cannotBeShown(weights, surroundings.kv);
     if (reason !== undefined) throw new GpuError(`The persistent path cannot be taken: ${reason}.`);
-    const rig = new Rig(
-      gpu,
-      shapeOf(config, weights, surroundings.kv),
-      surroundings,
-      options.tuning,
-    );
-    const held = options.workgroups ?? await rig.workgroupsHeld(weights.arenas[0]);
+    const rig = new Rig(gpu, shapeOf(config, weights, surroundings.kv), surroundings);
+    const held = workgroups ?? await rig.workgroupsHeld(weights.arenas[0]);
     const exchange = rig.exchange(packShares(shares(rig.shape, held)), held);
     const arenas: Layers[] = [];
     for (const arena of weights.arenas) arenas.push(await rig.bind(arena, exchange, held));
@@ -164,7 +152,6 @@ class Rig {
     private readonly gpu: Gpu,
     readonly shape: LayersShape,
     private readonly surroundings: Surroundings,
-    private readonly tuning?: DecodeTuning,
   ) {
     this.meeting = new MeetingPoint(gpu);
   }
@@ -183,7 +170,7 @@ class Rig {
 
   async bind(arena: Arena, exchange: Exchange, workgroups: number): Promise<Layers> {
     const { gpu, shape, meeting, surroundings: { state, kv, angles } } = this;
-    const kernel = await decodeLayers(gpu, shape, arena.count, workgroups, this.tuning);
+    const kernel = await decodeLayers(gpu, shape, arena.count, workgroups);
     const { buffer, offset, size } = kv.layers[arena.first];
     return kernel.bind({
       weights: arena.buffer,
@@ -228,7 +215,8 @@ class Rig {
       layers.dispatch(pass, workgroups);
       pass.end();
       gpu.device.queue.submit([encoder.finish()]);
-      return await meeting.allMet(workgroups, times);
+      const [arrivals, broken] = new Uint32Array(await readOnce(gpu, meeting.buffer, 8));
+      return broken === 0 && arrivals === times * workgroups;
     };
     if (await meet(most)) return most;
     let works = 0;

@@ -16,6 +16,8 @@ export interface Range {
 
 /** No buffer larger than this without arenas: some drivers refuse what their smallest heap cannot hold. */
 const LARGEST_BUFFER = 128 * 2 ** 20;
+/** With arenas: large enough that few dispatches see all layers. */
+const LARGEST_ARENA = 2 ** 30;
 /** WebGPU binds ranges at multiples of it. */
 const ALIGNMENT = 256;
 
@@ -25,13 +27,12 @@ export function rangeBytes(bytes: number): number {
 }
 
 export class WeightHeap {
-  /** The largest range; with arenas all that one binding can show, so that few dispatches see all layers. */
+  /** The largest range. */
   readonly largest: number;
   #open: { buffer: GPUBuffer; used: number } | undefined;
 
   constructor(private readonly gpu: Gpu, readonly arenas: boolean) {
-    const most = arenas ? gpu.device.limits.maxBufferSize : LARGEST_BUFFER;
-    this.largest = Math.min(gpu.maxBindingBytes, most);
+    this.largest = Math.min(gpu.maxBindingBytes, arenas ? LARGEST_ARENA : LARGEST_BUFFER);
   }
 
   /**

@@ -10,7 +10,6 @@ import { readOnce } from "../../gpu/readback.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { Falcon } from "../../model/falcon.ts";
 import { cannotDecodeLayers } from "../../kernels/decode_layers.ts";
-import { DECODE_TUNING, type DecodeTuning } from "../../kernels/decode_tuning.ts";
 import { agreedGreedy, committedGolden, goldenDirs, loadGolden, nmse } from "../golden.ts";
 import { withGpu } from "../helpers.ts";
 import { loadReference } from "../reference.ts";
@@ -57,35 +56,6 @@ for (const dir of goldenDirs()) {
         agreedGreedy(greedy, greedyMargin, ours);
       }
     }));
-}
-
-/** What a GPU has to choose between, each on the checkpoints that it makes a difference for. */
-const CHOICES: { tuning: Partial<DecodeTuning>; names: string[] }[] = [
-  { tuning: { touchWide: 8, touchDown: 4, touchDense: 4 }, names: ["q8-g128-act-trained"] },
-  {
-    tuning: { touchWide: 16, touchDown: 8, touchBytes: 64, settleLate: true },
-    names: ["q4-g128-act", "q8-g128-act-trained"],
-  },
-  { tuning: { touchNext: 1 }, names: ["q4-g128-act", "q8-g128-act-trained"] },
-  { tuning: { signedOdd: true }, names: ["q4-g128-act", "q4-g128-noact-asym"] },
-  { tuning: { normOnce: true, normAhead: true }, names: ["q4-g128-act"] },
-  { tuning: { evenNarrow: true }, names: ["q4-g128-act", "q8-g128-act-trained"] },
-  { tuning: { barrier: "release" }, names: ["q4-g128-act"] },
-  { tuning: { barrier: "flags", barrierEnd: "workgroup" }, names: ["q4-g128-act"] },
-];
-
-for (const { tuning, names } of CHOICES) {
-  for (const name of names) {
-    Deno.test(`${name}, tuned: ${JSON.stringify(tuning)}`, () =>
-      withGpu(async (gpu) => {
-        const dir = committedGolden(name);
-        const [{ ids, lastLogits: expected }] = loadGolden(dir).prompts;
-        const persistent = { workgroups: 1, tuning: { ...DECODE_TUNING, ...tuning } };
-        const model = await Falcon.load(gpu, dir, { path: "persistent", persistent });
-        const error = nmse(await lastLogits(gpu, model, ids), expected);
-        assert(error <= BOUND, `NMSE ${error}`);
-      }));
-  }
 }
 
 Deno.test("the persistent path adds every bias", async () => {
