@@ -5,7 +5,7 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { NUMBERS, type Numbers, STORE_QUAD } from "./activation.ts";
+import { type NumberBytes, STORE_QUAD } from "./activation.ts";
 import code from "./attention_combine.wgsl" with { type: "text" };
 
 const source = defineKernel({
@@ -20,13 +20,13 @@ const OUTPUTS_PER_WORKGROUP = 256;
 export function attentionCombine(
   gpu: Gpu,
   shape: { heads: number; headDim: number },
-  numbers: Numbers = "int16",
+  numberBytes: NumberBytes = 2,
 ) {
   const width = shape.heads * shape.headDim;
   return compileKernel(
     gpu,
     source,
-    { HEADS: shape.heads, HEAD_DIM: shape.headDim, NUMBERS: NUMBERS[numbers] },
+    { HEADS: shape.heads, HEAD_DIM: shape.headDim, NUMBER_BYTES: numberBytes },
     (rows: number) => [Math.ceil(width / OUTPUTS_PER_WORKGROUP), rows],
   );
 }

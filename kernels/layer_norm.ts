@@ -5,7 +5,7 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { NUMBERS, type Numbers, STORE_QUAD } from "./activation.ts";
+import { type NumberBytes, STORE_QUAD } from "./activation.ts";
 import { ROW_STATISTICS, statisticsThreads } from "./row_statistics.ts";
 import code from "./layer_norm.wgsl" with { type: "text" };
 
@@ -20,7 +20,7 @@ export function layerNorm(
   gpu: Gpu,
   hidden: number,
   epsilon: number,
-  numbers: Numbers = "int16",
+  numberBytes: NumberBytes = 2,
 ) {
   return compileKernel(
     gpu,
@@ -29,7 +29,7 @@ export function layerNorm(
       HIDDEN: hidden,
       EPSILON: epsilon,
       THREADS: statisticsThreads(gpu, hidden),
-      NUMBERS: NUMBERS[numbers],
+      NUMBER_BYTES: numberBytes,
     },
     (rows: number) => [rows],
   );

@@ -3,7 +3,6 @@
  *
  * Knows the messages and the shared counters; knows neither side.
  */
-import type { Numbers } from "../kernels/activation.ts";
 import type { EngineErrorCode, EngineInfo, GenerateRequest, TokenEvent } from "./engine.ts";
 import type { Fault } from "./fault.ts";
 import type { Path } from "./path_names.ts";
@@ -20,7 +19,7 @@ export interface LoadOptions {
   /** The way of one-row steps; by default the fastest that works. */
   path?: Path | undefined;
   /** See `FalconOptions`. */
-  numbers?: Numbers | undefined;
+  numberBytes?: 1 | 2 | undefined;
   deterministic?: boolean | undefined;
   /** Tokens that are guessed from the dialogue and verified in one step. Default: none. */
   promptLookup?: number | undefined;
