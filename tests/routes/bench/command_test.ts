@@ -54,7 +54,7 @@ Deno.test("bench: the last line holds every figure, and an earlier run is compar
     ];
     for (const number of numbers) assert(Number.isFinite(number) && number > 0, `${numbers}`);
     const kernels = figures.decode_kernels.filter(({ gb_s }) => gb_s !== null);
-    const streamed = ["attention", "dense", "down", "head", "qkv", "up"];
+    const streamed = ["combine_dense", "down", "head", "norm_qkv_up", "row_attention"];
     assert.deepEqual(kernels.map(({ name }) => name).sort(), streamed);
 
     const second = await bench(...common, "--compare", file);
