@@ -28,6 +28,8 @@ export interface Gpu {
   readonly coherent: boolean;
   /** Whether passes can be timed. */
   readonly timestamps: boolean;
+  /** Whether kernels can compute in half precision. */
+  readonly halves: boolean;
   /** Largest range of a buffer one binding may show, in bytes. */
   readonly maxBindingBytes: number;
   /** Resolves with the reason once the device is gone, on purpose or not. */
@@ -50,6 +52,7 @@ const WANTED_FEATURES = [
   "subgroups",
   "wgpu-memory-decoration-coherent",
   "timestamp-query",
+  "shader-f16",
 ] as GPUFeatureName[];
 
 /**
@@ -86,6 +89,7 @@ class OpenGpu implements Gpu {
   readonly subgroupSize: number;
   readonly coherent: boolean;
   readonly timestamps: boolean;
+  readonly halves: boolean;
   readonly maxBindingBytes: number;
   readonly lost: Promise<string>;
   allocatedBytes = 0;
@@ -100,12 +104,13 @@ class OpenGpu implements Gpu {
   ) {
     this.adapter = name;
     this.software = software;
-    const [subgroups, coherent, timestamps] = WANTED_FEATURES.map((name) =>
+    const [subgroups, coherent, timestamps, halves] = WANTED_FEATURES.map((name) =>
       device.features.has(name)
     );
     this.subgroupSize = subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0;
     this.coherent = coherent;
     this.timestamps = timestamps;
+    this.halves = halves;
     this.maxBindingBytes = Math.min(
       device.limits.maxStorageBufferBindingSize,
       options.maxBindingBytes ?? Infinity,

@@ -1,5 +1,5 @@
 /**
- * How matrix kernels exchange their inputs: 32 numbers as one or two bytes each and a common scale.
+ * How matrix kernels exchange their inputs: 32 numbers and a common scale.
  *
  * Knows the layout, the WGSL text that writes it, and its sizes. It is no kernel and has no
  * bindings.
@@ -18,6 +18,13 @@
  * The even and odd quads lie apart because a word of 4-bit weights holds eight inputs, the first
  * four in the low halves of its bytes, the others in the high ones.
  *
+ * In half precision, `scale * half[i]` with halves of at most 1, a number is as much work as one
+ * byte, but weights have to become halves too, which pays where several rows share them:
+ *
+ *   vec4 j  of the eight from 8 j, in the order in which masks take them out of a word of weights:
+ *           half[0] and half[2], [4] and [6], [1] and [3], [5] and [7]
+ *   vec4 4  scale (f32 bits); three words unused
+ *
  * A row of many chunks keeps the first vec4 of all its chunks, then the second of all, and so on:
  * threads that read chunks side by side read memory side by side.
  */
@@ -32,18 +39,30 @@ export function activationBytes(rows: number, width: number): number {
   return rows * width / CHUNK * CHUNK_WORDS * 4;
 }
 
-/** Bytes that a number is stored in. */
-export type NumberBytes = 1 | 2;
+/** What a number is stored as. */
+export type Numbers = "int8" | "int16" | "f16";
+
+/** The same as kernels are told, in the override NUMBERS. */
+export const NUMBERS = { int8: 1, int16: 2, f16: 3 } as const;
 
 /**
- * From floats to the whole numbers of a chunk. `size_of(values)` is the size of the largest of four
+ * From floats to the numbers of a chunk. `size_of(values)` is the size of the largest of four
  * numbers, as bits: they sort as their floats do, and NaN above all, which max() of floats would
- * drop. `whole_numbers(values, largest)` are four of a chunk whose largest size is `largest`,
- * `scale_of(largest)` is its scale, as bits. The kernel declares the override NUMBER_BYTES.
+ * drop. `scaled(values, largest)` are four of a chunk whose largest size is `largest`,
+ * `whole_numbers(values, largest)` the same as whole numbers; `scale_of(largest)` is its scale, as
+ * bits. The kernel declares the override NUMBERS.
  */
 export const QUANTISE = `
-fn largest_whole() -> f32 {
-  return select(16319.0, 127.0, NUMBER_BYTES == 1u); // 128 * 127 + 63
+const INT8 = ${NUMBERS.int8}u;
+const INT16 = ${NUMBERS.int16}u;
+const F16 = ${NUMBERS.f16}u;
+
+// What the largest number of a chunk becomes.
+fn largest_stored() -> f32 {
+  if (NUMBERS == F16) {
+    return 1.0;
+  }
+  return select(16319.0, 127.0, NUMBERS == INT8); // 128 * 127 + 63
 }
 
 fn size_of(values: vec4<f32>) -> u32 {
@@ -51,20 +70,23 @@ fn size_of(values: vec4<f32>) -> u32 {
   return max(max(size.x, size.y), max(size.z, size.w));
 }
 
+fn scaled(values: vec4<f32>, largest: f32) -> vec4<f32> {
+  return values * select(largest_stored() / largest, 0.0, largest < 1e-30);
+}
+
 fn whole_numbers(values: vec4<f32>, largest: f32) -> vec4<i32> {
-  let inverse = select(largest_whole() / largest, 0.0, largest < 1e-30);
-  return vec4<i32>(round(values * inverse));
+  return vec4<i32>(round(scaled(values, largest)));
 }
 
 fn scale_of(largest: f32) -> u32 {
-  return bitcast<u32>(largest / largest_whole());
+  return bitcast<u32>(largest / largest_stored());
 }
 `;
 
 /**
  * `store_quad(values, place, thread, inside)` writes four numbers of a chunk to `y: array<u32>`;
  * `inside` tells threads that have something to write. `place_of(row, chunk, chunks)` is the place
- * of a chunk. The kernel declares y, THREADS and the override NUMBER_BYTES.
+ * of a chunk. The kernel declares y, THREADS and the override NUMBERS.
  *
  * All threads of the workgroup call it, thread t with numbers 4 (t % 8) and up of a chunk that it
  * shares with the seven threads of its group of eight, which agree on `inside`. A number that is not
@@ -97,13 +119,20 @@ fn store_quad(values: vec4<f32>, place: Place, thread: u32, inside: bool) {
   if (!inside) {
     return;
   }
-  let at = 4u * (place.first + part % 2u * place.stride) + part / 2u;
-  if (NUMBER_BYTES == 1u) {
-    y[at] = pack4xI8(whole);
+  if (NUMBERS == F16) {
+    let halves = scaled(values, largest);
+    let pair = 4u * (place.first + part / 2u * place.stride) + part % 2u;
+    y[pair] = pack2x16float(halves.xz);
+    y[pair + 2u] = pack2x16float(halves.yw);
   } else {
-    let high = (whole + 64) >> vec4(7u);
-    y[at] = pack4xI8(high);
-    y[at + 8u * place.stride] = pack4xI8(whole - high * 128);
+    let at = 4u * (place.first + part % 2u * place.stride) + part / 2u;
+    if (NUMBERS == INT8) {
+      y[at] = pack4xI8(whole);
+    } else {
+      let high = (whole + 64) >> vec4(7u);
+      y[at] = pack4xI8(high);
+      y[at + 8u * place.stride] = pack4xI8(whole - high * 128);
+    }
   }
   if (part == 0u) {
     let first = quad_sum[mates] + quad_sum[mates + 1u] + quad_sum[mates + 2u] + quad_sum[mates + 3u];

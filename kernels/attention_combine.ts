@@ -5,7 +5,7 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { type NumberBytes, STORE_QUAD } from "./activation.ts";
+import { NUMBERS, type Numbers, STORE_QUAD } from "./activation.ts";
 import code from "./attention_combine.wgsl" with { type: "text" };
 
 const source = defineKernel({
@@ -20,13 +20,13 @@ const OUTPUTS_PER_WORKGROUP = 256;
 export function attentionCombine(
   gpu: Gpu,
   shape: { heads: number; headDim: number },
-  numberBytes: NumberBytes = 2,
+  numbers: Numbers = "int16",
 ) {
   const width = shape.heads * shape.headDim;
   return compileKernel(
     gpu,
     source,
-    { HEADS: shape.heads, HEAD_DIM: shape.headDim, NUMBER_BYTES: numberBytes },
+    { HEADS: shape.heads, HEAD_DIM: shape.headDim, NUMBERS: NUMBERS[numbers] },
     (rows: number) => [Math.ceil(width / OUTPUTS_PER_WORKGROUP), rows],
   );
 }

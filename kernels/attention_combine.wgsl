@@ -6,7 +6,7 @@
 // The text of store_quad is in activation.ts.
 override HEADS: u32;
 override HEAD_DIM: u32;
-override NUMBER_BYTES: u32; // of y
+override NUMBERS: u32; // of y
 
 const THREADS = 64u;
 const LOWEST = -3.0e38;

@@ -6,7 +6,7 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { NumberBytes } from "./activation.ts";
+import { NUMBERS, type Numbers } from "./activation.ts";
 import { combineDenseCut, mostThreads, slots } from "./row_cuts.ts";
 import { rowMatrices } from "./row_matrix.ts";
 import { quadsEach, quadsOf, rowVectorBytes, rowVectors } from "./row_vectors.ts";
@@ -19,7 +19,7 @@ export interface CombineDenseShape {
   /** Inputs that share a scale. */
   groupSize: number;
   /** Of chunks. Default: 2. */
-  numberBytes?: NumberBytes;
+  numbers?: Numbers;
 }
 
 const BINDINGS = {
@@ -78,7 +78,7 @@ export function combineDense(gpu: Gpu, shape: CombineDenseShape, cut = combineDe
     HIDDEN: hidden,
     HEADS: shape.heads,
     GROUP_SIZE: shape.groupSize,
-    NUMBER_BYTES: shape.numberBytes ?? 2,
+    NUMBERS: NUMBERS[shape.numbers ?? "int16"],
     THREADS: cut.threads,
     LANES: cut.lanes,
     EARLY: cut.early ? 1 : 0,

@@ -12,7 +12,7 @@
 override HIDDEN: u32;
 override HEADS: u32;
 override GROUP_SIZE: u32;
-override NUMBER_BYTES: u32; // of chunks
+override NUMBERS: u32; // of chunks
 override THREADS: u32;
 override LANES: u32;
 override EARLY: u32; // 1: the first weights are loaded before the runs are put together

@@ -18,6 +18,8 @@ import { FINISH } from "./gptq_finish.ts";
 import { matrixConstants, type MatrixShape } from "./gptq_shape.ts";
 import type { Tile } from "./gptq_tiles.ts";
 import code from "./gptq_gemm.wgsl" with { type: "text" };
+import bytes from "./gptq_gemm_bytes.wgsl" with { type: "text" };
+import halves from "./gptq_gemm_halves.wgsl" with { type: "text" };
 
 /** Rows that one round puts together. */
 const ROUND_ROWS = 8;
@@ -43,23 +45,24 @@ export function gptqGemm(gpu: Gpu, shape: MatrixShape, tile: Tile) {
   const width = perThread * threads / lanes;
   return compileKernel(
     gpu,
-    sourceOf(tile),
+    sourceOf(tile, shape.numbers === "f16"),
     matrixConstants(shape),
     (outputs: number, rows: number) => [Math.ceil(rows / tileRows), Math.ceil(outputs / width)],
   );
 }
 
-function sourceOf(tile: Tile) {
-  const name = `gptq_gemm ${tile.rows}x${tile.outputs} ${tile.lanes}/${tile.threads}`;
+function sourceOf(tile: Tile, half: boolean) {
+  const { rows, outputs, lanes, threads } = tile;
+  const name = `gptq_gemm ${rows}x${outputs} ${lanes}/${threads}${half ? " f16" : ""}`;
   const known = sources.get(name);
   if (known) return known;
-  const source = defineKernel({ name, code: text(tile), bindings });
+  const source = defineKernel({ name, code: text(tile, half), bindings });
   sources.set(name, source);
   return source;
 }
 
 /** The kernel with its inner products and its rounds written out: loops would cost registers. */
-function text({ rows, outputs, lanes, threads }: Tile): string {
+function text({ rows, outputs, lanes, threads }: Tile, half: boolean): string {
   const quads = count(outputs / 4);
   const quadSums = quads.map((q) => count(rows).map((r) => `sum${r}_${q}`));
   const constants = { ROWS: rows, QUADS: outputs / 4, LANES: lanes, THREADS: threads };
@@ -75,9 +78,9 @@ function text({ rows, outputs, lanes, threads }: Tile): string {
       ];
     })
   ).flat();
-  return FINISH +
+  return (half ? "enable f16;\n" : "") + FINISH +
     Object.entries(constants).map(([name, value]) => `const ${name} = ${value}u;\n`).join("") +
-    `const ROUND_ROWS = ${roundRows}u;\n` +
+    `const ROUND_ROWS = ${roundRows}u;\n` + (half ? halves : bytes) +
     code
       .replace("//SUMS", quadSums.flat().map((sum) => `var ${sum} = vec4(0.0);`).join("\n  "))
       .replace("//PRODUCTS", quads.map((q) => productsOf(q, rows)).join("\n"))

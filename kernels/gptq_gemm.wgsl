@@ -1,6 +1,6 @@
-// Y = epilogue(X W^T + bias) for many rows, all in integer products of four bytes (activation.ts).
-// gptq_gemm.ts draws who reads what, declares ROWS, QUADS, LANES, THREADS and ROUND_ROWS, and writes
-// out what the comments of one word stand for.
+// Y = epilogue(X W^T + bias) for many rows. gptq_gemm.ts draws who reads what, declares ROWS, QUADS,
+// LANES, THREADS and ROUND_ROWS, and writes out what the comments of one word stand for. How a quad of
+// outputs meets a chunk of a row is in gptq_gemm_bytes.wgsl and gptq_gemm_halves.wgsl.
 //
 // A slice begins at a multiple of 32 outputs when they leave in chunks (gelu), and holds a multiple
 // of 4; eight groups of lanes make a chunk of outputs then. The texts of dot_bytes and finish are in
@@ -10,7 +10,7 @@ override IN: u32;
 override OUT: u32; // of the whole matrix: the stride of y
 override GROUP_SIZE: u32;
 override EPILOGUE: u32; // 0: store f32, 1: store gelu as chunks, 2: add to f32
-override NUMBER_BYTES: u32; // of a number of x, and of y as chunks
+override NUMBERS: u32; // what x is stored as, and y in chunks
 
 const GROUPS_OF_LANES = THREADS / LANES;
 
@@ -29,61 +29,8 @@ override GROUPS: u32 = (IN + GROUP_SIZE - 1u) / GROUP_SIZE;
 
 var<workgroup> sums: array<vec4<f32>, ROUND_ROWS * THREADS>;
 
-// A chunk of one output's weights: bytes for the even and the odd quads of inputs.
-struct Weights { even: vec4<u32>, odd: vec4<u32> }
-
-// Of four outputs.
-struct Quad { a: Weights, b: Weights, c: Weights, d: Weights, scale: vec4<f32>, zero: vec4<f32> }
-
-fn weights_at(local: u32, chunk: u32) -> Weights {
-  if (BITS == 4u) {
-    let words = weight[local * CHUNKS + chunk];
-    let mask = vec4(0x0f0f0f0fu);
-    return Weights(words & mask, (words >> vec4(4u)) & mask);
-  }
-  let first = weight[(local * CHUNKS + chunk) * 2u];
-  let second = weight[(local * CHUNKS + chunk) * 2u + 1u];
-  return Weights(vec4(first.xz, second.xz), vec4(first.yw, second.yw));
-}
-
 fn scale_zero_at(local: u32, chunk: u32) -> vec2<f32> {
   return unpack2x16float(groups[(slice.first + local) * GROUPS + chunk * 32u / GROUP_SIZE]);
-}
-
-fn quad_at(local: u32, chunk: u32) -> Quad {
-  let a = scale_zero_at(local, chunk);
-  let b = scale_zero_at(local + 1u, chunk);
-  let c = scale_zero_at(local + 2u, chunk);
-  let d = scale_zero_at(local + 3u, chunk);
-  return Quad(
-    weights_at(local, chunk),
-    weights_at(local + 1u, chunk),
-    weights_at(local + 2u, chunk),
-    weights_at(local + 3u, chunk),
-    vec4(a.x, b.x, c.x, d.x),
-    vec4(a.y, b.y, c.y, d.y),
-  );
-}
-
-fn dots(quad: Quad, even: vec4<u32>, odd: vec4<u32>) -> vec4<i32> {
-  return vec4(
-    dot_bytes(quad.a.even, even) + dot_bytes(quad.a.odd, odd),
-    dot_bytes(quad.b.even, even) + dot_bytes(quad.b.odd, odd),
-    dot_bytes(quad.c.even, even) + dot_bytes(quad.c.odd, odd),
-    dot_bytes(quad.d.even, even) + dot_bytes(quad.d.odd, odd),
-  );
-}
-
-// Four outputs' part of a chunk of one row; rows past the last one repeat it and are not stored.
-fn product(quad: Quad, row: u32, chunk: u32) -> vec4<f32> {
-  let at = min(row, rows.x - 1u) * 5u * CHUNKS + chunk;
-  var whole = dots(quad, x[at], x[at + CHUNKS]);
-  if (NUMBER_BYTES == 2u) {
-    whole = 128 * whole + dots(quad, x[at + 2u * CHUNKS], x[at + 3u * CHUNKS]);
-  }
-  let last = x[at + 4u * CHUNKS];
-  let sum = f32(bitcast<i32>(last.y));
-  return quad.scale * (bitcast<f32>(last.x) * (vec4<f32>(whole) - quad.zero * sum));
 }
 
 // One thread a row and a quad of outputs: the lanes' sums become outputs.

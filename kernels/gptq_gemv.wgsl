@@ -12,7 +12,7 @@ override IN: u32;
 override OUT: u32; // of the whole matrix: the stride of y
 override GROUP_SIZE: u32;
 override EPILOGUE: u32; // 0: store f32, 1: store gelu as chunks, 2: add to f32
-override NUMBER_BYTES: u32; // of a number of x, and of y as chunks
+override NUMBERS: u32; // of a number of x, and of y as chunks
 override THREADS: u32;
 override LANES: u32;
 
@@ -64,7 +64,7 @@ fn product(w: Weights, group: u32, i: Inputs) -> f32 {
     odd = (odd >> vec4(4u)) & vec4(0x0f0f0f0fu);
   }
   var whole = dot_bytes(even, i.even_high) + dot_bytes(odd, i.odd_high);
-  if (NUMBER_BYTES == 2u) {
+  if (NUMBERS == INT16) {
     whole = 128 * whole + dot_bytes(even, i.even_low) + dot_bytes(odd, i.odd_low);
   }
   let scale_zero = unpack2x16float(group);

@@ -3,7 +3,7 @@
  *
  * Knows the constants both of them declare; knows no WGSL.
  */
-import type { NumberBytes } from "./activation.ts";
+import { NUMBERS, type Numbers } from "./activation.ts";
 
 /** What happens to a product before it is stored. */
 export const EPILOGUE = { store: 0, gelu: 1, add: 2 } as const;
@@ -16,7 +16,7 @@ export interface MatrixShape {
   groupSize: number;
   epilogue: keyof typeof EPILOGUE;
   /** Of the chunks read and written. Default: 2. */
-  numberBytes?: NumberBytes;
+  numbers?: Numbers;
 }
 
 /** The override constants of `gptq_gemv` and `gptq_gemm`. */
@@ -27,6 +27,6 @@ export function matrixConstants(shape: MatrixShape): Record<string, number> {
     OUT: shape.outFeatures,
     GROUP_SIZE: shape.groupSize,
     EPILOGUE: EPILOGUE[shape.epilogue],
-    NUMBER_BYTES: shape.numberBytes ?? 2,
+    NUMBERS: NUMBERS[shape.numbers ?? "int16"],
   };
 }

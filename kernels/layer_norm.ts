@@ -5,7 +5,7 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { type NumberBytes, STORE_QUAD } from "./activation.ts";
+import { NUMBERS, type Numbers, STORE_QUAD } from "./activation.ts";
 import { ROW_STATISTICS, statisticsThreads } from "./row_statistics.ts";
 import code from "./layer_norm.wgsl" with { type: "text" };
 
@@ -20,7 +20,7 @@ export function layerNorm(
   gpu: Gpu,
   hidden: number,
   epsilon: number,
-  numberBytes: NumberBytes = 2,
+  numbers: Numbers = "int16",
 ) {
   return compileKernel(
     gpu,
@@ -29,7 +29,7 @@ export function layerNorm(
       HIDDEN: hidden,
       EPSILON: epsilon,
       THREADS: statisticsThreads(gpu, hidden),
-      NUMBER_BYTES: numberBytes,
+      NUMBERS: NUMBERS[numbers],
     },
     (rows: number) => [rows],
   );

@@ -3,7 +3,7 @@
 // The texts of statistics and store_quad are in row_statistics.ts and activation.ts.
 override HIDDEN: u32;
 override EPSILON: f32;
-override NUMBER_BYTES: u32; // of y
+override NUMBERS: u32; // of y
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // (rows, HIDDEN / 4)
 @group(0) @binding(1) var<storage, read> weight: array<f32>; // (HIDDEN)

@@ -5,7 +5,7 @@
  */
 import { compileKernel, defineKernel } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { NumberBytes } from "./activation.ts";
+import { NUMBERS, type Numbers } from "./activation.ts";
 import { GELU } from "./gelu.ts";
 import { fewestWorkgroups, mostThreads, normQkvUpCut, type RowCut, slots } from "./row_cuts.ts";
 import { rowMatrices } from "./row_matrix.ts";
@@ -24,7 +24,7 @@ export interface NormQkvUpShape {
   /** Whether both matrices read their inputs in one order. */
   oneOrder: boolean;
   /** Of chunks. Default: 2. */
-  numberBytes?: NumberBytes;
+  numbers?: Numbers;
 }
 
 const BINDINGS = {
@@ -104,7 +104,7 @@ export function normQkvUp(gpu: Gpu, shape: NormQkvUpShape, cut = normQkvUpCut(gp
     QKV: shape.qkv,
     EPSILON: shape.epsilon,
     GROUP_SIZE: shape.groupSize,
-    NUMBER_BYTES: shape.numberBytes ?? 2,
+    NUMBERS: NUMBERS[shape.numbers ?? "int16"],
     ORDERS: shape.oneOrder ? 1 : 2,
     THREADS: cut.threads,
     LANES: cut.lanes,

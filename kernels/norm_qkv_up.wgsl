@@ -14,7 +14,7 @@ override FFN: u32;
 override QKV: u32; // outputs
 override EPSILON: f32;
 override GROUP_SIZE: u32;
-override NUMBER_BYTES: u32; // of chunks
+override NUMBERS: u32; // of chunks
 override ORDERS: u32; // 1: qkv and up read their inputs in one order
 override THREADS: u32;
 override LANES: u32;
@@ -135,7 +135,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let chunk = (share.up_first + thread) / 8u;
   let at = 4u * (part % 2u * UNITS + chunk) + part / 2u;
-  if (NUMBER_BYTES == 1u) {
+  if (NUMBERS == INT8) {
     ffn[at] = pack4xI8(whole);
   } else {
     let high = (whole + 64) >> vec4(7u);

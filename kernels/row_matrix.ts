@@ -52,7 +52,7 @@ struct Chunk {
 // 32 weights of one output, even quads of inputs and odd ones, times a chunk, but for its scale.
 fn product(even: vec4<u32>, odd: vec4<u32>, group: u32, c: Chunk) -> f32 {
   var whole = dot_bytes(even, c.even_high) + dot_bytes(odd, c.odd_high);
-  if (NUMBER_BYTES == 2u) {
+  if (NUMBERS == INT16) {
     whole = 128 * whole + dot_bytes(even, c.even_low) + dot_bytes(odd, c.odd_low);
   }
   let scale_zero = unpack2x16float(group);

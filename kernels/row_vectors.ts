@@ -23,7 +23,7 @@ export function rowVectorBytes(hidden: number, threads: number, orders: number):
 }
 
 /**
- * The kernel declares HIDDEN, THREADS (a multiple of 32), ORDERS and NUMBER_BYTES. A thread's quads
+ * The kernel declares HIDDEN, THREADS (a multiple of 32), ORDERS and NUMBERS. A thread's quads
  * are number thread, thread + THREADS, ...: a `Quads` of floats or an `Order` of places.
  *
  * `total(value, thread)`: the sum over all threads. `put_floats(quads, thread)`, then
@@ -116,7 +116,7 @@ fn put_quad(v: vec4<f32>, q: u32, order: u32) {
   let whole = whole_numbers(v, octet_largest(q - q % 8u));
   let part = q % 8u;
   let at = order * 4u * CHUNKS + part % 2u * CHUNKS + q / 8u;
-  if (NUMBER_BYTES == 1u) {
+  if (NUMBERS == INT8) {
     chunks[at][part / 2u] = pack4xI8(whole);
   } else {
     let high = (whole + 64) >> vec4(7u);

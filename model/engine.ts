@@ -125,8 +125,8 @@ export interface EngineInfo {
   path: string;
   /** Why it is not the persistent one, or how many workgroups that has. */
   pathReason?: string;
-  /** What several rows are multiplied as: numbers of two bytes, or of one, faster and coarser. */
-  activations?: "int16" | "int8";
+  /** What several rows are multiplied as: half precision, whole numbers of two bytes, or of one. */
+  activations?: "f16" | "int16" | "int8";
   /** Whether an answer depends on nothing but its request. */
   deterministic?: boolean;
   bits: number;

@@ -7,7 +7,7 @@ import { type Gpu, openGpu } from "../gpu/device.ts";
 import { findGraphicsMemory, totalOf } from "../gpu/graphics_memory.ts";
 import { CheckpointError } from "./checkpoint/error.ts";
 import { type EngineInfo, type GenerateRequest, MAX_TOP_TOKENS } from "./engine.ts";
-import { Falcon } from "./falcon.ts";
+import { bestNumbers, Falcon } from "./falcon.ts";
 import { injector } from "./fault.ts";
 import { kvBytesPerToken } from "./kv_cache.ts";
 import { COUNTERS, type FromWorker, type LoadOptions, type ToWorker } from "./messages.ts";
@@ -72,7 +72,7 @@ async function fail(error: unknown): Promise<void> {
 
 async function load(options: LoadOptions, counters: Loaded["counters"]): Promise<void> {
   const started = performance.now();
-  const { model: dir, maxBindingBytes, kvBytes, path, numberBytes, deterministic } = options;
+  const { model: dir, maxBindingBytes, kvBytes, path, numbers, deterministic } = options;
   let cardBytes: number | undefined;
   try {
     const gpu = opened = await openGpu({
@@ -87,7 +87,7 @@ async function load(options: LoadOptions, counters: Loaded["counters"]): Promise
       ...(cardBytes !== undefined && { cardBytes }),
       ...(kvBytes !== undefined && { kvBytes }),
       ...(path !== undefined && { path }),
-      ...(numberBytes !== undefined && { numberBytes }),
+      ...(numbers !== undefined && { numbers }),
       ...(deterministic !== undefined && { deterministic }),
       onProgress: (done, total) => {
         if (closing) throw new Error("closed while loading");
@@ -207,7 +207,7 @@ function longest({ state, kv }: Falcon): number {
 }
 
 function describe(
-  { model: name, numberBytes }: LoadOptions,
+  { model: name, numbers }: LoadOptions,
   model: Falcon,
   gpu: Gpu,
   loadSeconds: number,
@@ -219,7 +219,7 @@ function describe(
     software: gpu.software,
     path: model.path.name,
     pathReason: model.path.reason,
-    activations: numberBytes === 1 ? "int8" : "int16",
+    activations: numbers ?? bestNumbers(gpu),
     deterministic: model.state.limits.deterministic ?? false,
     bits: quantization.bits,
     groupSize: quantization.groupSize,

@@ -31,8 +31,8 @@ export interface FalconOptions {
   maxRows?: number;
   /** The way of one-row steps. Default: auto. */
   path?: Path;
-  /** Bytes of a number that steps of several rows multiply with. Default: 2, the accurate way. */
-  numberBytes?: Arithmetic["numberBytes"];
+  /** What steps of several rows multiply. Default: "f16", or "int16" where the GPU has no halves. */
+  numbers?: Arithmetic["numbers"];
   /** Whether rows are computed alike whatever else a step holds, by one family of kernels. */
   deterministic?: boolean;
   /** Workgroups of the persistent path, instead of as many as the GPU runs at once; for tests. */
@@ -70,10 +70,13 @@ export class Falcon {
       const { config, quantization } = checkpoint;
       const tensors = await findFalconTensors(checkpoint);
       const { slots, ...limits } = fitLimits(gpu, config, options);
-      const { path = "auto", onProgress, kvBytes, cardBytes, numberBytes = 2 } = options;
+      const { path = "auto", onProgress, kvBytes, cardBytes, numbers = bestNumbers(gpu) } = options;
       const { deterministic = false } = limits;
       const way = deterministic ? "portable" : path;
-      // What is too much is refused before the weights are read.
+      // What cannot be is refused before the weights are read.
+      if (numbers === "f16" && !gpu.halves) {
+        throw new GpuError("This GPU cannot multiply f16 numbers: take int16, or let us choose.");
+      }
       if (kvBytes !== undefined) kvBlocks(gpu, config, kvBytes);
       const together = way === "persistent" || (way === "auto" && !gpu.software);
       const weights = await loadWeights(gpu, checkpoint, tensors, onProgress, together);
@@ -83,7 +86,7 @@ export class Falcon {
       const blocks = kvBlocks(gpu, config, kvBytes ?? defaultKvBytes(config, room));
       const kv = new KvCache(gpu, config, blocks, slots, maxPositions, together);
       const state = new State(gpu, config, limits);
-      const arithmetic = { numberBytes, deterministic };
+      const arithmetic = { numbers, deterministic };
       const forward = await Forward.create(gpu, config, weights, state, kv, arithmetic);
       await settle(gpu);
       const parts = { gpu, config, weights, state, kv, forward };
@@ -105,6 +108,11 @@ export class Falcon {
 export async function settle(gpu: Gpu): Promise<void> {
   await gpu.device.queue.onSubmittedWorkDone();
   gpu.check();
+}
+
+/** The fastest of the accurate ones. */
+export function bestNumbers({ halves }: Gpu): Arithmetic["numbers"] {
+  return halves ? "f16" : "int16";
 }
 
 /** How much a step may hold on this GPU: every sequence can have its row and its logits in it. */

@@ -16,7 +16,7 @@ import type { Activations } from "./activations.ts";
 import type { FalconConfig } from "./config.ts";
 import { BLOCK_TOKENS } from "./kv_cache.ts";
 import type { Surroundings } from "./layer.ts";
-import type { Arithmetic } from "./multiply.ts";
+import { type Arithmetic, numbersOf } from "./multiply.ts";
 import type { LayerWeights } from "./weights.ts";
 
 export interface FoldedLayer {
@@ -43,25 +43,26 @@ export async function foldedLayer(
   weights: LayerWeights,
   activations: Activations,
   { state, tables, kv, angles }: Surroundings,
-  { numberBytes, deterministic }: Arithmetic,
+  arithmetic: Arithmetic,
   cuts: FoldedCuts = { normQkvUp: normQkvUpCut(gpu), combineDense: combineDenseCut(gpu) },
 ): Promise<FoldedLayer | undefined> {
   const { hiddenSize: hidden, ffnSize: ffn, heads, headDim, layerNormEpsilon: epsilon } = config;
   const { norm, qkv, up, down, dense, qkvOrder, upOrder, oneOrder, denseOrder } = weights;
+  const numbers = numbersOf(arithmetic, "alone");
   const { bits, groupSize } = up;
-  const hiddenShape = { bits, hidden, groupSize, numberBytes };
+  const hiddenShape = { bits, hidden, groupSize, numbers };
   const wideShape = { ...hiddenShape, ffn, qkv: qkv.outFeatures, epsilon, oneOrder };
   const attentionShape = { heads, headDim, block: BLOCK_TOKENS };
   const denseShape = { ...hiddenShape, heads };
   const whole = [qkv, up, down, dense].every(({ slices }) => slices.length === 1);
-  const can = whole && !deterministic && canNormQkvUp(gpu, wideShape, cuts.normQkvUp) &&
+  const can = whole && !arithmetic.deterministic && canNormQkvUp(gpu, wideShape, cuts.normQkvUp) &&
     canAttendRow(gpu, attentionShape) && canCombineDense(gpu, denseShape, cuts.combineDense);
   if (!can) return undefined;
 
   const { rows, x, attentionStep: step } = state;
   const wide = await normQkvUp(gpu, wideShape, cuts.normQkvUp);
   const attention = await rowAttention(gpu, attentionShape);
-  const downKernel = await gptqGemv(gpu, { ...down, epilogue: "store", numberBytes }, cuts.down);
+  const downKernel = await gptqGemv(gpu, { ...down, epilogue: "store", numbers }, cuts.down);
   const denseKernel = await combineDense(gpu, denseShape, cuts.combineDense);
   const { groups } = down;
   const boundDown = downKernel.bind({

@@ -21,7 +21,7 @@ import type { FalconConfig } from "./config.ts";
 import { type FoldedLayer, foldedLayer } from "./folded_layer.ts";
 import type { KvCache } from "./kv_cache.ts";
 import { bindLayer, type Layer } from "./layer.ts";
-import type { Arithmetic } from "./multiply.ts";
+import { type Arithmetic, MOST_GEMV_ROWS } from "./multiply.ts";
 import { PersistentLayers } from "./persistent_layers.ts";
 import type { Row, State, StepShape } from "./state.ts";
 import type { FalconWeights } from "./weights.ts";
@@ -30,10 +30,11 @@ type Rows = BoundKernel<[rows: number]>;
 type Head = BoundKernel<[entries: number, rows: number]>;
 type Pass = GPUComputePassEncoder;
 
-/** One layer's kernels, each with its buffers, for one row, a few and many. */
+/** One layer's kernels, each with its buffers, for one row, two, a few and many. */
 interface Layers {
-  /** Absent where this GPU cannot run it: then one row is few. */
+  /** Absent where this GPU cannot run it: then one row is as two. */
   one: FoldedLayer | undefined;
+  two: Layer;
   few: Layer;
   many: Layer;
 }
@@ -61,7 +62,7 @@ export class Forward {
     weights: FalconWeights,
     state: State,
     kv: KvCache,
-    arithmetic: Arithmetic = { numberBytes: 2, deterministic: false },
+    arithmetic: Arithmetic = { numbers: "int16", deterministic: false },
   ): Promise<Forward> {
     const { hiddenSize: hidden, vocabSize: vocab, layerNormEpsilon: epsilon } = config;
     const { x, rows, picked, final, logits } = state;
@@ -79,8 +80,9 @@ export class Forward {
       const around = { state, tables: kv.tables, kv: kv.layers[i], angles };
       layers.push({
         one: await foldedLayer(gpu, config, layer, state.few[i], around, arithmetic),
-        few: await bindLayer(gpu, config, layer, state.few[i], around, arithmetic),
-        many: await bindLayer(gpu, config, layer, state.shared, around, arithmetic),
+        two: await bindLayer(gpu, config, layer, state.few[i], around, arithmetic, "alone"),
+        few: await bindLayer(gpu, config, layer, state.few[i], around, arithmetic, "few"),
+        many: await bindLayer(gpu, config, layer, state.shared, around, arithmetic, "many"),
       });
     }
     return new Forward(
@@ -153,7 +155,7 @@ export class Forward {
 
   #layerParts(n: number, splits: number): Record<string, (pass: Pass) => void> {
     const each = (encode: (layer: Layer, pass: Pass) => void) => (pass: Pass) => {
-      for (const { few, many } of this.layers) encode(n <= FEW_ROWS ? few : many, pass);
+      for (const layers of this.layers) encode(layerFor(layers, n), pass);
     };
     return {
       layer_norm: each(({ normForQkv, normForUp }, pass) => {
@@ -178,7 +180,8 @@ export class Forward {
   }
 
   #encodeLayers(pass: GPUComputePassEncoder, n: number, splits: number): void {
-    for (const { one, few, many } of this.layers) {
+    for (const layers of this.layers) {
+      const { one } = layers;
       if (n === 1 && one) {
         // Attention and down overlap: both wait for the first kernel only.
         one.normQkvUp.dispatch(pass);
@@ -187,7 +190,7 @@ export class Forward {
         one.combineDense.dispatch(pass);
         continue;
       }
-      const layer = n <= FEW_ROWS ? few : many;
+      const layer = layerFor(layers, n);
       layer.normForQkv.dispatch(pass, n);
       layer.normForUp?.dispatch(pass, n);
       // With few rows, qkv and up overlap, and so do down and attention.
@@ -200,4 +203,9 @@ export class Forward {
       layer.dense(pass, n);
     }
   }
+}
+
+function layerFor({ two, few, many }: Layers, rows: number): Layer {
+  if (rows <= MOST_GEMV_ROWS) return two;
+  return rows <= FEW_ROWS ? few : many;
 }

@@ -12,7 +12,7 @@ import { rotaryAppend } from "../kernels/rotary_append.ts";
 import type { Activations } from "./activations.ts";
 import type { FalconConfig } from "./config.ts";
 import { BLOCK_TOKENS } from "./kv_cache.ts";
-import { type Arithmetic, multiplier, type Multiply } from "./multiply.ts";
+import { type Arithmetic, type Company, multiplier, type Multiply, numbersOf } from "./multiply.ts";
 import type { State } from "./state.ts";
 import type { LayerWeights } from "./weights.ts";
 
@@ -48,23 +48,24 @@ export async function bindLayer(
   activations: Activations,
   { state, tables, kv, angles }: Surroundings,
   arithmetic: Arithmetic,
+  company: Company,
 ): Promise<Layer> {
   const { hiddenSize, layerNormEpsilon, heads, headDim } = config;
-  const { numberBytes } = arithmetic;
+  const numbers = numbersOf(arithmetic, company);
   const { rows, x, attentionStep: step } = state;
   const { normForQkv, qkv, q, partial, mix, ffn } = activations;
   const { norm, qkvOrder, upOrder, oneOrder, denseOrder: perm } = weights;
   const normForUp = oneOrder ? normForQkv : activations.normForUp;
   const shape = { heads, headDim, block: BLOCK_TOKENS };
-  const normKernel = await layerNorm(gpu, hiddenSize, layerNormEpsilon, numberBytes);
-  const multiply = multiplier(gpu, state, arithmetic);
+  const normKernel = await layerNorm(gpu, hiddenSize, layerNormEpsilon, numbers);
+  const multiply = multiplier(gpu, state, arithmetic, company);
   return {
     normForQkv: normKernel.bind({ x, ...norm, perm: qkvOrder, y: normForQkv }),
     normForUp: oneOrder ? undefined : normKernel.bind({ x, ...norm, perm: upOrder, y: normForUp }),
     qkv: await multiply(weights.qkv, normForQkv, "store", qkv, [normForUp]),
     rotaryAppend: (await rotaryAppend(gpu, shape)).bind({ rows, tables, angles, qkv, q, kv }),
     attention: (await attention(gpu, shape)).bind({ rows, tables, q, kv, partial, step }),
-    combine: (await attentionCombine(gpu, shape, numberBytes)).bind({
+    combine: (await attentionCombine(gpu, shape, numbers)).bind({
       rows,
       partial,
       perm,

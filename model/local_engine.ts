@@ -102,8 +102,8 @@ class LocalEngine implements Engine {
 
   #start(): EngineThread {
     const { model, kvBytes, slots, maxBindingBytes, path, fault } = this.#options;
-    const { numberBytes, deterministic, promptLookup } = this.#options;
-    const load = { model, kvBytes, slots, maxBindingBytes, path, numberBytes, deterministic };
+    const { numbers, deterministic, promptLookup } = this.#options;
+    const load = { model, kvBytes, slots, maxBindingBytes, path, numbers, deterministic };
     const isFaulty = fault !== undefined && this.#counters.restarts < fault.workers;
     return new EngineThread(
       { ...load, promptLookup, fault: isFaulty ? fault : undefined },

@@ -3,6 +3,7 @@
  *
  * Knows the messages and the shared counters; knows neither side.
  */
+import type { Numbers } from "../kernels/activation.ts";
 import type { EngineErrorCode, EngineInfo, GenerateRequest, TokenEvent } from "./engine.ts";
 import type { Fault } from "./fault.ts";
 import type { Path } from "./path_names.ts";
@@ -19,7 +20,7 @@ export interface LoadOptions {
   /** The way of one-row steps; by default the fastest that works. */
   path?: Path | undefined;
   /** See `FalconOptions`. */
-  numberBytes?: 1 | 2 | undefined;
+  numbers?: Numbers | undefined;
   deterministic?: boolean | undefined;
   /** Tokens that are guessed from the dialogue and verified in one step. Default: none. */
   promptLookup?: number | undefined;

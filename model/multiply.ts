@@ -5,23 +5,31 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { Binding } from "../gpu/kernel.ts";
-import type { NumberBytes } from "../kernels/activation.ts";
+import type { Numbers } from "../kernels/activation.ts";
 import { gptqGemm } from "../kernels/gptq_gemm.ts";
 import { gptqGemv } from "../kernels/gptq_gemv.ts";
 import type { MatrixShape } from "../kernels/gptq_shape.ts";
-import { FEW_ROWS, fewRows, MANY_ROWS, MOST_SOME_ROWS, SOME_ROWS } from "../kernels/gptq_tiles.ts";
+import { fewRows, MANY_ROWS, MOST_SOME_ROWS, SOME_ROWS, type Tile } from "../kernels/gptq_tiles.ts";
 import type { LinearWeights } from "./linear.ts";
 import type { State } from "./state.ts";
 
 /** Rows up to which each reads the weights for itself. */
-const MOST_GEMV_ROWS = 2;
+export const MOST_GEMV_ROWS = 2;
 
 /** How rows are computed. */
 export interface Arithmetic {
-  /** Bytes of a number that matrices are multiplied with: 1 is faster and coarser. */
-  numberBytes: NumberBytes;
+  /** What is multiplied where several rows share weights; a row alone takes "int16" for "f16". */
+  numbers: Numbers;
   /** Whether a row is computed in the same order whatever else the step holds. */
   deterministic: boolean;
+}
+
+/** Rows of the steps that a kernel is for: a row or two, as many as `FEW_ROWS`, or any number. */
+export type Company = "alone" | "few" | "many";
+
+/** What steps of that company multiply. */
+export function numbersOf({ numbers, deterministic }: Arithmetic, company: Company): Numbers {
+  return company === "alone" && !deterministic && numbers === "f16" ? "int16" : numbers;
 }
 
 /** Encodes `y = epilogue(W x + bias)` for the first `rows` rows. */
@@ -34,8 +42,10 @@ export type Multiply = (pass: GPUComputePassEncoder, rows: number) => void;
 export function multiplier(
   gpu: Gpu,
   { rowCount }: State,
-  { numberBytes, deterministic }: Arithmetic,
+  arithmetic: Arithmetic,
+  company: Company,
 ) {
+  const numbers = numbersOf(arithmetic, company);
   return async (
     linear: LinearWeights,
     x: GPUBuffer,
@@ -43,32 +53,33 @@ export function multiplier(
     y: GPUBuffer,
     alsoRead: readonly Binding[] = [],
   ): Promise<Multiply> => {
-    const shape = { ...linear, epilogue, numberBytes };
-    const gemv = await gptqGemv(gpu, shape);
-    const few = await gptqGemm(gpu, shape, fewRows(shape));
-    const some = await gptqGemm(gpu, shape, SOME_ROWS);
-    const many = await gptqGemm(gpu, shape, MANY_ROWS);
+    const shape = { ...linear, epilogue, numbers };
     const { groups, bias } = linear;
     const [early1 = groups, early2 = groups]: readonly Binding[] = alsoRead;
-    const slices = linear.slices.map(({ range: weight, uniform: slice, count }) => {
-      const buffers = { x, weight, groups, bias, y, slice, early1, early2 };
-      return {
-        count,
-        gemv: gemv.bind(buffers),
-        few: few.bind({ ...buffers, rows: rowCount }),
-        some: some.bind({ ...buffers, rows: rowCount }),
-        many: many.bind({ ...buffers, rows: rowCount }),
-      };
-    });
+    const buffers = { x, groups, bias, y, early1, early2 };
+    const kernels = await kernelsFor(shape);
+    const slices = linear.slices.map(({ range: weight, uniform: slice, count }) => ({
+      count,
+      kernels: kernels.map(({ most, kernel }) => ({
+        most,
+        bound: kernel.bind({ ...buffers, weight, slice, rows: rowCount }),
+      })),
+    }));
     return (pass, rows) => {
-      for (const slice of slices) slice[kernelFor(rows)].dispatch(pass, slice.count, rows);
+      for (const { count, kernels } of slices) {
+        kernels.find(({ most }) => rows <= most)!.bound.dispatch(pass, count, rows);
+      }
     };
-
-    function kernelFor(rows: number) {
-      if (deterministic) return "some";
-      if (rows <= MOST_GEMV_ROWS) return "gemv";
-      if (rows <= FEW_ROWS) return "few";
-      return rows <= MOST_SOME_ROWS ? "some" : "many";
-    }
   };
+
+  /** The kernels of a matrix, each with the most rows it is taken for. */
+  async function kernelsFor(shape: MatrixShape) {
+    const tile = async (tile: Tile, most = Infinity) => {
+      return { most, kernel: await gptqGemm(gpu, shape, tile) };
+    };
+    if (arithmetic.deterministic) return [await tile(SOME_ROWS)];
+    if (company === "alone") return [{ most: MOST_GEMV_ROWS, kernel: await gptqGemv(gpu, shape) }];
+    if (company === "few") return [await tile(fewRows(shape))];
+    return [await tile(SOME_ROWS, MOST_SOME_ROWS), await tile(MANY_ROWS)];
+  }
 }

@@ -54,7 +54,7 @@ export function startBackend(
       kvBytes: settings["gpu-memory"],
       maxBindingBytes: settings["max-binding"],
       path: settings.path,
-      numberBytes: settings.activations === "int8" ? 1 : 2,
+      numbers: settings.activations,
       deterministic: settings.deterministic,
       promptLookup: settings["prompt-lookup"],
       onProgress,

@@ -117,9 +117,9 @@ const OPTIONS = {
     variable: "ACTIVATIONS",
     placeholder: "FORM",
     help:
-      "what batches and prompts are multiplied as: int16 (default), or int8, faster and less exact",
-    expected: "int16 or int8",
-    schema: z.enum(["int16", "int8"]).default("int16"),
+      "what batches and prompts are multiplied as: f16, int16, or int8, less exact (default: f16, or int16 where the GPU has no halves)",
+    expected: "f16, int16 or int8",
+    schema: z.enum(["f16", "int16", "int8"]).optional(),
   }),
   "deterministic": option({
     variable: "DETERMINISTIC",

@@ -6,7 +6,8 @@ import {
   activationBytes,
   CHUNK,
   CHUNK_WORDS,
-  type NumberBytes,
+  NUMBERS,
+  type Numbers,
   STORE_QUAD,
 } from "../../kernels/activation.ts";
 import { poisoned, randomFloats, runPass, withGpu } from "../helpers.ts";
@@ -17,7 +18,7 @@ const storeOnly = defineKernel({
   name: "store_quad_only",
   code: STORE_QUAD + `
     override THREADS: u32;
-    override NUMBER_BYTES: u32;
+    override NUMBERS: u32;
     @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
     @group(0) @binding(1) var<storage, read> written: array<u32>; // (chunks): not 0 for inside
     @group(0) @binding(2) var<storage, read_write> y: array<u32>;
@@ -40,14 +41,14 @@ async function store(
   x: Float32Array<ArrayBuffer>,
   threads = 64,
   written: (chunk: number) => boolean = () => true,
-  numberBytes: NumberBytes = 2,
+  numbers: Numbers = "int16",
 ): Promise<Uint32Array> {
   const chunks = x.length / CHUNK;
   const y = poisoned(gpu, "y", (chunks + 2) * CHUNK_WORDS);
   const flags = Uint32Array.from({ length: chunks }, (_, chunk) => Number(written(chunk)));
   const kernel = await compileKernel(gpu, storeOnly, {
     THREADS: threads,
-    NUMBER_BYTES: numberBytes,
+    NUMBERS: NUMBERS[numbers],
   });
   const call = kernel.bind({
     x: storageFrom(gpu, "x", x),
@@ -151,13 +152,23 @@ Deno.test("store_quad: one byte a number, and nothing where the second would be"
   withGpu(async (gpu) => {
     const chunks = 9;
     const x = randomFloats(chunks * CHUNK, 5);
-    const words = await store(gpu, x, 64, () => true, 1);
+    const words = await store(gpu, x, 64, () => true, "int8");
     const found = words.subarray(0, chunks * CHUNK_WORDS);
-    assertChunks(found, x, 0, "one byte", 1);
+    assertChunks(found, x, 0, "one byte", "int8");
     for (let chunk = 0; chunk < chunks; chunk++) {
       const low = found.subarray(CHUNK_WORDS * chunk + 8, CHUNK_WORDS * chunk + 16);
       assert.deepEqual([...low], new Array(8).fill(0x7fc00000), `chunk ${chunk}`);
     }
+  }));
+
+Deno.test("store_quad: halves, every one within half a step of the largest", () =>
+  withGpu(async (gpu) => {
+    for (const [what, x] of Object.entries(EXACT)) {
+      const words = (await store(gpu, x, 64, () => true, "f16")).subarray(0, CHUNK_WORDS);
+      assertChunks(words, x, 0, what, "f16");
+    }
+    const words = await store(gpu, chunkOf((i) => i === 6 ? NaN : ramp[i]), 64, () => true, "f16");
+    assert(Number.isNaN(new Float32Array(words.buffer, 64, 1)[0]));
   }));
 
 Deno.test("activationBytes: twenty words for every 32 numbers", () => {

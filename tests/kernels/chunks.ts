@@ -1,5 +1,5 @@
 /**
- * Chunks of 32 numbers of one or two bytes in tests: float rows into chunks, chunks into float64.
+ * Chunks of 32 numbers in tests: float rows into chunks, chunks into float64.
  *
  * Knows the layout that `kernels/activation.ts` documents, written here a second time; knows no
  * kernel.
@@ -7,12 +7,12 @@
 import assert from "node:assert/strict";
 import type { Gpu } from "../../gpu/device.ts";
 import { readOnce } from "../../gpu/readback.ts";
-import type { NumberBytes } from "../../kernels/activation.ts";
+import type { Numbers } from "../../kernels/activation.ts";
 
 const CHUNK = 32;
 const WORDS = 20;
-/** The largest whole number of a chunk, its bytes at their highest: with two, 128 * 127 + 63. */
-const LARGEST = { 1: 127, 2: 16319 };
+/** What the largest number of a chunk becomes; of two bytes, at their highest: 128 * 127 + 63. */
+const LARGEST = { int8: 127, int16: 16319, f16: 1 };
 
 /** Byte of a chunk that holds the high part of number `i`; the low part is 32 bytes further on. */
 function highByte(i: number): number {
@@ -21,33 +21,42 @@ function highByte(i: number): number {
   return 4 * word + i % 4;
 }
 
+/** Byte of a chunk of halves that holds number `i`. */
+function halfByte(i: number): number {
+  return 16 * Math.floor(i / 8) + 2 * [0, 4, 1, 5, 2, 6, 3, 7][i % 8]!;
+}
+
 /** Rows of any multiple of 32 numbers, as a matrix kernel reads them. */
 export function packChunks(
-  numbers: Float32Array,
-  numberBytes: NumberBytes = 2,
+  values: Float32Array,
+  numbers: Numbers = "int16",
 ): Uint32Array<ArrayBuffer> {
-  const top = LARGEST[numberBytes];
-  assert.equal(numbers.length % CHUNK, 0);
-  const words = new Uint32Array(numbers.length / CHUNK * WORDS);
-  for (let chunk = 0; chunk < numbers.length / CHUNK; chunk++) {
+  const top = LARGEST[numbers];
+  assert.equal(values.length % CHUNK, 0);
+  const words = new Uint32Array(values.length / CHUNK * WORDS);
+  for (let chunk = 0; chunk < values.length / CHUNK; chunk++) {
     const view = new DataView(words.buffer, 4 * WORDS * chunk, 4 * WORDS);
-    const values = numbers.subarray(CHUNK * chunk, CHUNK * (chunk + 1));
-    const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const own = values.subarray(CHUNK * chunk, CHUNK * (chunk + 1));
+    const largest = own.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     let sum = 0;
-    values.forEach((value, i) => {
+    own.forEach((value, i) => {
+      if (numbers === "f16") {
+        view.setFloat16(halfByte(i), largest === 0 ? 0 : value / largest, true);
+        return;
+      }
       const whole = largest === 0 ? 0 : Math.round(value / largest * top);
-      const high = numberBytes === 1 ? whole : Math.round(whole / 128);
+      const high = numbers === "int8" ? whole : Math.round(whole / 128);
       view.setInt8(highByte(i), high);
-      if (numberBytes === 2) view.setInt8(highByte(i) + 32, whole - 128 * high);
+      if (numbers === "int16") view.setInt8(highByte(i) + 32, whole - 128 * high);
       sum += whole;
     });
     view.setFloat32(64, largest / top, true);
-    view.setInt32(68, sum, true);
+    if (numbers !== "f16") view.setInt32(68, sum, true);
   }
   return words;
 }
 
-/** What chunks hold: the numbers, and for each the scale of its chunk. */
+/** What chunks hold: the numbers, and for each the step to the next one, of halves the largest. */
 export interface Unpacked {
   values: Float64Array;
   scales: Float64Array;
@@ -60,7 +69,7 @@ export interface Unpacked {
 export function unpackChunks(
   words: Uint32Array,
   what: string,
-  numberBytes: NumberBytes = 2,
+  numbers: Numbers = "int16",
 ): Unpacked {
   assert.equal(words.length % WORDS, 0, what);
   const count = words.length / WORDS * CHUNK;
@@ -69,16 +78,24 @@ export function unpackChunks(
   for (let chunk = 0; chunk < words.length / WORDS; chunk++) {
     const view = new DataView(words.buffer, words.byteOffset + 4 * WORDS * chunk, 4 * WORDS);
     const scale = view.getFloat32(64, true);
+    const where = `${what}, chunk ${chunk}`;
+    if (numbers === "f16") {
+      const halves = Array.from({ length: CHUNK }, (_, i) => view.getFloat16(halfByte(i), true));
+      const most = halves.reduce((most, half) => Math.max(most, Math.abs(half)), 0);
+      if (most !== 0) assert.equal(most, LARGEST.f16, `${where}: largest half`);
+      values.set(halves.map((half) => scale * half), CHUNK * chunk);
+      scales.fill(scale * 2 ** -11, CHUNK * chunk, CHUNK * (chunk + 1));
+      continue;
+    }
     const wholes = Array.from({ length: CHUNK }, (_, i) => {
       const high = view.getInt8(highByte(i));
-      return numberBytes === 1 ? high : 128 * high + view.getInt8(highByte(i) + 32);
+      return numbers === "int8" ? high : 128 * high + view.getInt8(highByte(i) + 32);
     });
-    const where = `${what}, chunk ${chunk}`;
     const sum = wholes.reduce((total, whole) => total + whole, 0);
     assert.equal(view.getInt32(68, true), sum, `${where}: sum of the whole numbers`);
     const largest = wholes.reduce((most, whole) => Math.max(most, Math.abs(whole)), 0);
     if (largest !== 0) {
-      assert.equal(largest, LARGEST[numberBytes], `${where}: largest whole number`);
+      assert.equal(largest, LARGEST[numbers], `${where}: largest whole number`);
     }
     values.set(wholes.map((whole) => scale * whole), CHUNK * chunk);
     scales.fill(scale, CHUNK * chunk, CHUNK * (chunk + 1));
@@ -96,9 +113,9 @@ export function assertChunks(
   expected: ArrayLike<number>,
   error: number,
   what: string,
-  numberBytes: NumberBytes = 2,
+  numbers: Numbers = "int16",
 ): void {
-  const { values, scales } = unpackChunks(words, what, numberBytes);
+  const { values, scales } = unpackChunks(words, what, numbers);
   assert.equal(values.length, expected.length, what);
   let squares = 0;
   for (let i = 0; i < expected.length; i++) squares += expected[i] ** 2;

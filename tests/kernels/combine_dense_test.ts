@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { storageFrom, uniformFrom } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import type { NumberBytes } from "../../kernels/activation.ts";
 import { canCombineDense, combineDense } from "../../kernels/combine_dense.ts";
 import type { RowCut } from "../../kernels/row_cuts.ts";
 import { assertNmse, randomFloats, readFloats, runPass, shuffled, withGpu } from "../helpers.ts";
@@ -10,7 +9,7 @@ import { packChunks, unpackChunks } from "./chunks.ts";
 import { multiply, packScalesAndZeros, packWeight, randomMatrix } from "./gptq_matrix.ts";
 
 /** As in norm_qkv_up_test.ts: inputs that f32 rounds to the other whole number. */
-const LIMITS = { 1: 2e-5, 2: 1e-9 };
+const LIMITS = { int8: 2e-5, int16: 1e-9 };
 
 interface Case {
   bits: number;
@@ -18,14 +17,14 @@ interface Case {
   headDim: number;
   groupSize: number;
   splits: number;
-  numberBytes?: NumberBytes;
+  numbers?: "int8" | "int16";
   cut?: RowCut;
 }
 
 async function check(gpu: Gpu, { cut, ...sizes }: Case): Promise<void> {
-  const { bits, heads, headDim, groupSize, splits, numberBytes = 2 } = sizes;
+  const { bits, heads, headDim, groupSize, splits, numbers = "int16" } = sizes;
   const hidden = heads * headDim;
-  const shape = { bits, hidden, heads, groupSize, numberBytes };
+  const shape = { bits, hidden, heads, groupSize, numbers };
   assert(canCombineDense(gpu, shape, cut));
   const partial = randomFloats(splits * hidden, 1, 4);
   // Maxima far apart, since e^200 is no float32; weights from 1 up, as they are.
@@ -65,14 +64,14 @@ async function check(gpu: Gpu, { cut, ...sizes }: Case): Promise<void> {
       runs.reduce((sum, run) => sum + Math.exp(run.peak - highest) * of(run), 0);
     return total(({ sum }) => sum) / total(({ weight }) => weight);
   });
-  const ordered = packChunks(Float32Array.from(order, (from) => attention[from]), numberBytes);
-  const { values } = unpackChunks(ordered, "attention", numberBytes);
+  const ordered = packChunks(Float32Array.from(order, (from) => attention[from]), numbers);
+  const { values } = unpackChunks(ordered, "attention", numbers);
   const product = multiply(matrix, values, bias);
   const expected = product.map((value, i) => before[i] + down[i] + value);
   assertNmse(
     await readFloats(gpu, x),
     expected,
-    LIMITS[numberBytes],
+    LIMITS[numbers],
     JSON.stringify({ ...sizes, cut }),
   );
 }
@@ -101,8 +100,8 @@ for (const bits of [4, 8]) {
   Deno.test(`combine_dense: ${bits} bits, every cut, one byte a number and two`, () =>
     withGpu(async (gpu) => {
       for (const cut of CUTS) {
-        for (const numberBytes of [1, 2] as const) {
-          await check(gpu, { ...SMALL, bits, splits: 3, numberBytes, cut });
+        for (const numbers of ["int8", "int16"] as const) {
+          await check(gpu, { ...SMALL, bits, splits: 3, numbers, cut });
         }
       }
     }));

@@ -26,16 +26,16 @@ const TILES: [tile: Tile, epilogue: "store" | "gelu"][] = [
 ];
 
 for (const bits of [4, 8]) {
-  Deno.test(`gptq_gemm: ${bits} bits, every tile, one and two bytes a number`, () =>
+  Deno.test(`gptq_gemm: ${bits} bits, every tile, whatever numbers are stored as`, () =>
     withGpu(async (gpu) => {
       for (const [tile, epilogue] of TILES) {
-        for (const numberBytes of [1, 2] as const) {
+        for (const numbers of ["int8", "int16", "f16"] as const) {
           await checkProduct(gpu, "gptq_gemm", {
             ...SHAPE,
             bits,
             epilogue,
             tile,
-            numberBytes,
+            numbers,
             rows: 19,
             slices: [[0, 32], [32, 64]],
           });

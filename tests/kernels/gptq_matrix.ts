@@ -7,7 +7,7 @@
  */
 import { storageFrom, uniformFrom } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { activationBytes, CHUNK, CHUNK_WORDS, type NumberBytes } from "../../kernels/activation.ts";
+import { activationBytes, CHUNK, CHUNK_WORDS, type Numbers } from "../../kernels/activation.ts";
 import { gptqGemm } from "../../kernels/gptq_gemm.ts";
 import { type GemvCut, gptqGemv } from "../../kernels/gptq_gemv.ts";
 import type { MatrixShape } from "../../kernels/gptq_shape.ts";
@@ -135,7 +135,8 @@ export interface ProductCase extends MatrixShape {
  * worth, each 2^-24 / sqrt 3 of the sum so far); six times that, and never less than 1e-12. Equal
  * products, as at the extremes, can all be rounded the same way: 192 of them by 192 * 2^-24 / 4.
  */
-function limitOf(kernel: string, inFeatures: number, extreme: boolean): number {
+function limitOf(kernel: string, inFeatures: number, extreme: boolean, numbers: Numbers): number {
+  if (numbers === "f16") return 3e-6;
   if (kernel === "gptq_gemv") return 1e-13;
   return extreme ? 1e-11 : Math.max(1e-12, 4e-15 * inFeatures);
 }
@@ -158,8 +159,8 @@ export async function checkProduct(
   const x = randomFloats(rows * inFeatures, 1);
   // Rows of one number: the largest whole number of either sign all along, or zero.
   if (extreme) x.forEach((_, i) => x[i] = [-3, 3, 0][Math.floor(i / inFeatures) % 3]);
-  const numberBytes = shape.numberBytes ?? 2;
-  const chunks = packChunks(x, numberBytes);
+  const numbers = shape.numbers ?? "int16";
+  const chunks = packChunks(x, numbers);
   const bias = randomFloats(outFeatures, 2, 0.5);
   const buffers = {
     x: storageFrom(gpu, "x", byPart(chunks, inFeatures)),
@@ -193,8 +194,8 @@ export async function checkProduct(
       });
     runPass(gpu, (pass) => call.dispatch(pass, count, rows));
   }
-  const product = multiply(matrix, unpackChunks(chunks, "x", numberBytes).values, bias);
-  const limit = limitOf(kernel, inFeatures, extreme);
+  const product = multiply(matrix, unpackChunks(chunks, "x", numbers).values, bias);
+  const limit = limitOf(kernel, inFeatures, extreme, numbers);
   const what = `${kernel} ${JSON.stringify({ rows, slices, extreme, tile, cut, ...shape })}`;
   const written = (i: number) => {
     const n = i % outFeatures;
@@ -203,7 +204,7 @@ export async function checkProduct(
   };
   if (epilogue === "gelu") {
     const words = await readWords(gpu, y, outFeatures);
-    checkChunks(words, product.map(gelu), written, 6 * Math.sqrt(limit), what, numberBytes);
+    checkChunks(words, product.map(gelu), written, 6 * Math.sqrt(limit), what, numbers);
     return;
   }
   const found = await readFloats(gpu, y);
@@ -223,18 +224,18 @@ function checkChunks(
   written: (i: number) => boolean,
   error: number,
   what: string,
-  numberBytes: NumberBytes,
+  numbers: Numbers,
 ): void {
   const mine: number[] = [];
-  const numbers: number[] = [];
+  const values: number[] = [];
   for (let chunk = 0; chunk < words.length / CHUNK_WORDS; chunk++) {
     const found = words.subarray(CHUNK_WORDS * chunk, CHUNK_WORDS * (chunk + 1));
     if (written(CHUNK * chunk)) {
       mine.push(...found);
-      numbers.push(...expected.subarray(CHUNK * chunk, CHUNK * (chunk + 1)));
+      values.push(...expected.subarray(CHUNK * chunk, CHUNK * (chunk + 1)));
     } else {
       assertSame(found, new Array(CHUNK_WORDS).fill(0x7fc00000), `${what}, chunk ${chunk} unowned`);
     }
   }
-  assertChunks(Uint32Array.from(mine), numbers, error, what, numberBytes);
+  assertChunks(Uint32Array.from(mine), values, error, what, numbers);
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { storageFrom } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { activationBytes, type NumberBytes } from "../../kernels/activation.ts";
+import { activationBytes } from "../../kernels/activation.ts";
 import { canNormQkvUp, normQkvUp } from "../../kernels/norm_qkv_up.ts";
 import type { RowCut } from "../../kernels/row_cuts.ts";
 import {
@@ -24,7 +24,7 @@ import { EPSILON, normRows } from "./norm_rows.ts";
  * in a hundred the other way: a step of `top` of the largest of 32, some 2.5 deviations. That is an
  * NMSE of (2.5 / top)² / 100: 2e-10 with two bytes a number, 4e-6 with one. Five times that.
  */
-const LIMITS = { 1: 2e-5, 2: 1e-9 };
+const LIMITS = { int8: 2e-5, int16: 1e-9 };
 
 interface Case {
   bits: number;
@@ -33,13 +33,13 @@ interface Case {
   qkv: number;
   groupSize: number;
   oneOrder: boolean;
-  numberBytes?: NumberBytes;
+  numbers?: "int8" | "int16";
   cut?: RowCut;
 }
 
 async function check(gpu: Gpu, { cut, ...sizes }: Case): Promise<void> {
-  const { bits, hidden, ffn, qkv, groupSize, oneOrder, numberBytes = 2 } = sizes;
-  const shape = { ...sizes, epsilon: EPSILON, numberBytes };
+  const { bits, hidden, ffn, qkv, groupSize, oneOrder, numbers = "int16" } = sizes;
+  const shape = { ...sizes, epsilon: EPSILON, numbers };
   assert(canNormQkvUp(gpu, shape, cut));
   const norm = { what: "", hiddens: [hidden], scale: 2, offset: 0.5, limit: 0 };
   const { x, weight, bias, normed: [normed] } = normRows(norm, 1, hidden);
@@ -70,17 +70,17 @@ async function check(gpu: Gpu, { cut, ...sizes }: Case): Promise<void> {
   runPass(gpu, (pass) => call.dispatch(pass));
   const inputs = (order: Uint32Array) =>
     unpackChunks(
-      packChunks(Float32Array.from(order, (from) => normed[from]), numberBytes),
+      packChunks(Float32Array.from(order, (from) => normed[from]), numbers),
       "LN(x)",
-      numberBytes,
+      numbers,
     ).values;
   const what = JSON.stringify({ ...sizes, cut });
-  const limit = LIMITS[numberBytes];
+  const limit = LIMITS[numbers];
   const expected = multiply(attention, inputs(qkvOrder), qkvBias);
   assertNmse(await readFloats(gpu, qkvOut), expected, limit, `qkv ${what}`);
   const wide = multiply(up, inputs(upOrder), upBias).map(gelu);
   const error = 10 * Math.sqrt(limit);
-  assertChunks(await readWords(gpu, ffnOut, ffn), wide, error, `ffn ${what}`, numberBytes);
+  assertChunks(await readWords(gpu, ffnOut, ffn), wide, error, `ffn ${what}`, numbers);
 }
 
 const SMALL = { hidden: 192, ffn: 768, qkv: 320, groupSize: 128 };
@@ -106,8 +106,8 @@ for (const bits of [4, 8]) {
   Deno.test(`norm_qkv_up: ${bits} bits, every cut, one byte a number and two`, () =>
     withGpu(async (gpu) => {
       for (const [i, cut] of CUTS.entries()) {
-        for (const numberBytes of [1, 2] as const) {
-          await check(gpu, { ...SMALL, bits, oneOrder: i % 2 === 0, numberBytes, cut });
+        for (const numbers of ["int8", "int16"] as const) {
+          await check(gpu, { ...SMALL, bits, oneOrder: i % 2 === 0, numbers, cut });
         }
       }
     }));
