@@ -1,5 +1,5 @@
 /**
- * How matrix kernels exchange their inputs: 32 numbers and a common scale.
+ * How matrix kernels exchange their inputs, 32 numbers at a time.
  *
  * Knows the layout, the WGSL text that writes it, and its sizes. It is no kernel and has no
  * bindings.
@@ -18,12 +18,14 @@
  * The even and odd quads lie apart because a word of 4-bit weights holds eight inputs, the first
  * four in the low halves of its bytes, the others in the high ones.
  *
- * In half precision, `scale * half[i]` with halves of at most 1, a number is as much work as one
- * byte, but weights have to become halves too, which pays where several rows share them:
+ * In half precision a number is as much work as one byte and nearly as fine as two, but weights have
+ * to become halves too, which pays where several rows share them. Each is kept as an eighth
+ * (`HALF_SCALE`), so that sums of a chunk hold for numbers up to 16000; beyond they overflow, and the
+ * logits are not finite.
  *
  *   vec4 j  of the eight from 8 j, in the order in which masks take them out of a word of weights:
  *           half[0] and half[2], [4] and [6], [1] and [3], [5] and [7]
- *   vec4 4  scale (f32 bits); three words unused
+ *   vec4 4  unused
  *
  * A row of many chunks keeps the first vec4 of all its chunks, then the second of all, and so on:
  * threads that read chunks side by side read memory side by side.
@@ -42,26 +44,25 @@ export function activationBytes(rows: number, width: number): number {
 /** What a number is stored as. */
 export type Numbers = "int8" | "int16" | "f16";
 
+/** What a number is kept times, in half precision. */
+export const HALF_SCALE = 0.125;
+
 /** The same as kernels are told, in the override NUMBERS. */
 export const NUMBERS = { int8: 1, int16: 2, f16: 3 } as const;
 
 /**
- * From floats to the numbers of a chunk. `size_of(values)` is the size of the largest of four
+ * From floats to the whole numbers of a chunk. `size_of(values)` is the size of the largest of four
  * numbers, as bits: they sort as their floats do, and NaN above all, which max() of floats would
- * drop. `scaled(values, largest)` are four of a chunk whose largest size is `largest`,
- * `whole_numbers(values, largest)` the same as whole numbers; `scale_of(largest)` is its scale, as
- * bits. The kernel declares the override NUMBERS.
+ * drop. `whole_numbers(values, largest)` are four of a chunk whose largest size is `largest`,
+ * `scale_of(largest)` is its scale, as bits. The kernel declares the override NUMBERS.
  */
 export const QUANTISE = `
 const INT8 = ${NUMBERS.int8}u;
 const INT16 = ${NUMBERS.int16}u;
 const F16 = ${NUMBERS.f16}u;
+const HALF_SCALE = ${HALF_SCALE};
 
-// What the largest number of a chunk becomes.
-fn largest_stored() -> f32 {
-  if (NUMBERS == F16) {
-    return 1.0;
-  }
+fn largest_whole() -> f32 {
   return select(16319.0, 127.0, NUMBERS == INT8); // 128 * 127 + 63
 }
 
@@ -70,16 +71,13 @@ fn size_of(values: vec4<f32>) -> u32 {
   return max(max(size.x, size.y), max(size.z, size.w));
 }
 
-fn scaled(values: vec4<f32>, largest: f32) -> vec4<f32> {
-  return values * select(largest_stored() / largest, 0.0, largest < 1e-30);
-}
-
 fn whole_numbers(values: vec4<f32>, largest: f32) -> vec4<i32> {
-  return vec4<i32>(round(scaled(values, largest)));
+  let inverse = select(largest_whole() / largest, 0.0, largest < 1e-30);
+  return vec4<i32>(round(values * inverse));
 }
 
 fn scale_of(largest: f32) -> u32 {
-  return bitcast<u32>(largest / largest_stored());
+  return bitcast<u32>(largest / largest_whole());
 }
 `;
 
@@ -105,6 +103,15 @@ fn place_of(row: u32, chunk: u32, chunks: u32) -> Place {
 
 fn store_quad(values: vec4<f32>, place: Place, thread: u32, inside: bool) {
   let part = thread % 8u;
+  if (NUMBERS == F16) {
+    if (inside) {
+      let halves = values * HALF_SCALE;
+      let pair = 4u * (place.first + part / 2u * place.stride) + part % 2u;
+      y[pair] = pack2x16float(halves.xz);
+      y[pair + 2u] = pack2x16float(halves.yw);
+    }
+    return;
+  }
   let mates = thread - part;
   quad_largest[thread] = size_of(values);
   workgroupBarrier();
@@ -119,20 +126,13 @@ fn store_quad(values: vec4<f32>, place: Place, thread: u32, inside: bool) {
   if (!inside) {
     return;
   }
-  if (NUMBERS == F16) {
-    let halves = scaled(values, largest);
-    let pair = 4u * (place.first + part / 2u * place.stride) + part % 2u;
-    y[pair] = pack2x16float(halves.xz);
-    y[pair + 2u] = pack2x16float(halves.yw);
+  let at = 4u * (place.first + part % 2u * place.stride) + part / 2u;
+  if (NUMBERS == INT8) {
+    y[at] = pack4xI8(whole);
   } else {
-    let at = 4u * (place.first + part % 2u * place.stride) + part / 2u;
-    if (NUMBERS == INT8) {
-      y[at] = pack4xI8(whole);
-    } else {
-      let high = (whole + 64) >> vec4(7u);
-      y[at] = pack4xI8(high);
-      y[at + 8u * place.stride] = pack4xI8(whole - high * 128);
-    }
+    let high = (whole + 64) >> vec4(7u);
+    y[at] = pack4xI8(high);
+    y[at + 8u * place.stride] = pack4xI8(whole - high * 128);
   }
   if (part == 0u) {
     let first = quad_sum[mates] + quad_sum[mates + 1u] + quad_sum[mates + 2u] + quad_sum[mates + 3u];

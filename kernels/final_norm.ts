@@ -11,10 +11,17 @@ import code from "./final_norm.wgsl" with { type: "text" };
 const source = defineKernel({
   name: "final_norm",
   code: ROW_STATISTICS + code,
-  bindings: { x: "read", picked: "read", weight: "read", bias: "read", y: "read_write" },
+  bindings: {
+    x: "read",
+    picked: "read",
+    weight: "read",
+    bias: "read",
+    y: "read_write",
+    halves: "read_write",
+  },
 });
 
-/** `y[i] = LN(x[picked[i]])`, (picks, hidden) float32. */
+/** `y[i] = LN(x[picked[i]])`, (picks, hidden) float32; `halves` the same in half precision. */
 export function finalNorm(gpu: Gpu, hidden: number, epsilon: number) {
   return compileKernel(
     gpu,

@@ -15,11 +15,11 @@
 import { compileKernel, defineKernel, type KernelSource } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { FINISH } from "./gptq_finish.ts";
+import { halfProducts, HALVES } from "./gptq_gemm_halves.ts";
 import { matrixConstants, type MatrixShape } from "./gptq_shape.ts";
 import type { Tile } from "./gptq_tiles.ts";
 import code from "./gptq_gemm.wgsl" with { type: "text" };
 import bytes from "./gptq_gemm_bytes.wgsl" with { type: "text" };
-import halves from "./gptq_gemm_halves.wgsl" with { type: "text" };
 
 /** Rows that one round puts together. */
 const ROUND_ROWS = 8;
@@ -45,24 +45,25 @@ export function gptqGemm(gpu: Gpu, shape: MatrixShape, tile: Tile) {
   const width = perThread * threads / lanes;
   return compileKernel(
     gpu,
-    sourceOf(tile, shape.numbers === "f16"),
+    sourceOf(tile, shape.numbers === "f16" ? shape.bits : undefined),
     matrixConstants(shape),
     (outputs: number, rows: number) => [Math.ceil(rows / tileRows), Math.ceil(outputs / width)],
   );
 }
 
-function sourceOf(tile: Tile, half: boolean) {
+/** @param halves bits of weights that become halves; undefined for products of whole numbers */
+function sourceOf(tile: Tile, halves: number | undefined) {
   const { rows, outputs, lanes, threads } = tile;
-  const name = `gptq_gemm ${rows}x${outputs} ${lanes}/${threads}${half ? " f16" : ""}`;
+  const name = `gptq_gemm ${rows}x${outputs} ${lanes}/${threads}${halves ? ` f16 ${halves}` : ""}`;
   const known = sources.get(name);
   if (known) return known;
-  const source = defineKernel({ name, code: text(tile, half), bindings });
+  const source = defineKernel({ name, code: text(tile, halves), bindings });
   sources.set(name, source);
   return source;
 }
 
 /** The kernel with its inner products and its rounds written out: loops would cost registers. */
-function text({ rows, outputs, lanes, threads }: Tile, half: boolean): string {
+function text({ rows, outputs, lanes, threads }: Tile, halves: number | undefined): string {
   const quads = count(outputs / 4);
   const quadSums = quads.map((q) => count(rows).map((r) => `sum${r}_${q}`));
   const constants = { ROWS: rows, QUADS: outputs / 4, LANES: lanes, THREADS: threads };
@@ -78,12 +79,15 @@ function text({ rows, outputs, lanes, threads }: Tile, half: boolean): string {
       ];
     })
   ).flat();
-  return (half ? "enable f16;\n" : "") + FINISH +
+  return (halves ? "enable f16;\n" : "") + FINISH +
     Object.entries(constants).map(([name, value]) => `const ${name} = ${value}u;\n`).join("") +
-    `const ROUND_ROWS = ${roundRows}u;\n` + (half ? halves : bytes) +
+    `const ROUND_ROWS = ${roundRows}u;\n` + (halves ? HALVES : bytes) +
     code
       .replace("//SUMS", quadSums.flat().map((sum) => `var ${sum} = vec4(0.0);`).join("\n  "))
-      .replace("//PRODUCTS", quads.map((q) => productsOf(q, rows)).join("\n"))
+      .replace(
+        "//PRODUCTS",
+        quads.map((q) => halves ? halfProducts(halves, q, rows) : productsOf(q, rows)).join("\n"),
+      )
       .replace("//ROUNDS", rounds.join("\n  "));
 }
 

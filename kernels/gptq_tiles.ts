@@ -25,11 +25,10 @@ export const MOST_SOME_ROWS = 64;
 /** Few outputs need many lanes to fill a GPU. */
 export function fewRows({ inFeatures, epilogue }: MatrixShape): Tile {
   if (epilogue === "gelu") return { rows: 8, outputs: 4, lanes: 16, threads: 128 };
-  if (inFeatures >= 8192) return { rows: 8, outputs: 4, lanes: 64, threads: 128 };
-  return { rows: 8, outputs: 4, lanes: 48, threads: 96 };
+  return { rows: 8, outputs: 4, lanes: inFeatures >= 8192 ? 64 : 32, threads: 64 };
 }
 
-/** Half-empty tiles would cost as much as full ones. */
+/** Half-empty tiles would cost as much as full ones. Halves take no larger one: registers run out. */
 export const SOME_ROWS: Tile = { rows: 8, outputs: 4, lanes: 16, threads: 128 };
 
 export const MANY_ROWS: Tile = { rows: 16, outputs: 4, lanes: 16, threads: 128 };

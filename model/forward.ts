@@ -15,7 +15,7 @@ import { embed } from "../kernels/embed.ts";
 import { finalNorm } from "../kernels/final_norm.ts";
 import { FEW_ROWS } from "../kernels/gptq_tiles.ts";
 import { head } from "../kernels/head.ts";
-import { headRows } from "../kernels/head_rows.ts";
+import { headRows, headTakesHalves } from "../kernels/head_rows.ts";
 import { rotaryAngles } from "../kernels/rotary_append.ts";
 import type { FalconConfig } from "./config.ts";
 import { type FoldedLayer, foldedLayer } from "./folded_layer.ts";
@@ -65,11 +65,12 @@ export class Forward {
     arithmetic: Arithmetic = { numbers: "int16", deterministic: false },
   ): Promise<Forward> {
     const { hiddenSize: hidden, vocabSize: vocab, layerNormEpsilon: epsilon } = config;
-    const { x, rows, picked, final, logits } = state;
+    const { x, rows, picked, final, finalHalves, logits } = state;
     const embedKernel = await embed(gpu, hidden);
     const finalNormKernel = await finalNorm(gpu, hidden, epsilon);
     const headKernel = await head(gpu, { hidden, vocab });
     const headRowsKernel = await headRows(gpu, { hidden, vocab });
+    const wide = headTakesHalves(gpu) ? finalHalves : final;
     const angles = storageFrom(
       gpu,
       "rotary angles",
@@ -93,10 +94,10 @@ export class Forward {
         embedKernel.bind({ rows, table, x, slice })
       ),
       layers,
-      finalNormKernel.bind({ x, picked, ...weights.finalNorm, y: final }),
+      finalNormKernel.bind({ x, picked, ...weights.finalNorm, y: final, halves: finalHalves }),
       weights.embedding.map(({ range: table, uniform: slice, count }) => ({
         one: headKernel.bind({ x: final, table, logits, slice }),
-        rows: headRowsKernel.bind({ x: final, table, logits, slice, rows: state.rowCount }),
+        rows: headRowsKernel.bind({ x: wide, table, logits, slice, rows: state.rowCount }),
         count,
       })),
       arithmetic,

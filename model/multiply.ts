@@ -80,6 +80,7 @@ export function multiplier(
     if (arithmetic.deterministic) return [await tile(SOME_ROWS)];
     if (company === "alone") return [{ most: MOST_GEMV_ROWS, kernel: await gptqGemv(gpu, shape) }];
     if (company === "few") return [await tile(fewRows(shape))];
+    if (numbers === "f16") return [await tile(SOME_ROWS)];
     return [await tile(SOME_ROWS, MOST_SOME_ROWS), await tile(MANY_ROWS)];
   }
 }

@@ -54,6 +54,7 @@ export class State {
   readonly picked: GPUBuffer; // (picks): rows whose logits are wanted
   readonly x: GPUBuffer; // (rows, hidden): the residual stream
   readonly final: GPUBuffer; // (picks, hidden): final norm of the rows whose logits are wanted
+  readonly finalHalves: GPUBuffer; // the same in half precision
   readonly logits: GPUBuffer; // (picks, vocab)
   /** For steps of many rows, in which each layer reuses them. */
   readonly shared: Activations;
@@ -75,6 +76,7 @@ export class State {
     this.picked = floats("picked", maxPicks);
     this.x = floats("x", maxRows * hiddenSize);
     this.final = floats("final", maxPicks * hiddenSize);
+    this.finalHalves = storageBuffer(gpu, "final in halves", maxPicks * hiddenSize * 2);
     this.logits = floats("logits", maxPicks * vocabSize);
     const splits = Math.min(MOST_RUNS, Math.ceil(maxPositions / KEYS_PER_RUN));
     const few = Math.min(FEW_ROWS, maxRows);

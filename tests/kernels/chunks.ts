@@ -12,7 +12,9 @@ import type { Numbers } from "../../kernels/activation.ts";
 const CHUNK = 32;
 const WORDS = 20;
 /** What the largest number of a chunk becomes; of two bytes, at their highest: 128 * 127 + 63. */
-const LARGEST = { int8: 127, int16: 16319, f16: 1 };
+const LARGEST = { int8: 127, int16: 16319, f16: NaN };
+/** What a number is kept times, as a half. */
+const HALF_SCALE = 1 / 8;
 
 /** Byte of a chunk that holds the high part of number `i`; the low part is 32 bytes further on. */
 function highByte(i: number): number {
@@ -41,7 +43,7 @@ export function packChunks(
     let sum = 0;
     own.forEach((value, i) => {
       if (numbers === "f16") {
-        view.setFloat16(halfByte(i), largest === 0 ? 0 : value / largest, true);
+        view.setFloat16(halfByte(i), value * HALF_SCALE, true);
         return;
       }
       const whole = largest === 0 ? 0 : Math.round(value / largest * top);
@@ -50,13 +52,14 @@ export function packChunks(
       if (numbers === "int16") view.setInt8(highByte(i) + 32, whole - 128 * high);
       sum += whole;
     });
+    if (numbers === "f16") continue;
     view.setFloat32(64, largest / top, true);
-    if (numbers !== "f16") view.setInt32(68, sum, true);
+    view.setInt32(68, sum, true);
   }
   return words;
 }
 
-/** What chunks hold: the numbers, and for each the step to the next one, of halves the largest. */
+/** What chunks hold: the numbers, and for each at most how far it is to the next one. */
 export interface Unpacked {
   values: Float64Array;
   scales: Float64Array;
@@ -77,20 +80,18 @@ export function unpackChunks(
   const scales = new Float64Array(count);
   for (let chunk = 0; chunk < words.length / WORDS; chunk++) {
     const view = new DataView(words.buffer, words.byteOffset + 4 * WORDS * chunk, 4 * WORDS);
-    const scale = view.getFloat32(64, true);
-    const where = `${what}, chunk ${chunk}`;
     if (numbers === "f16") {
       const halves = Array.from({ length: CHUNK }, (_, i) => view.getFloat16(halfByte(i), true));
-      const most = halves.reduce((most, half) => Math.max(most, Math.abs(half)), 0);
-      if (most !== 0) assert.equal(most, LARGEST.f16, `${where}: largest half`);
-      values.set(halves.map((half) => scale * half), CHUNK * chunk);
-      scales.fill(scale * 2 ** -11, CHUNK * chunk, CHUNK * (chunk + 1));
+      values.set(halves.map((half) => half / HALF_SCALE), CHUNK * chunk);
+      scales.set(halves.map((half) => Math.abs(half) / HALF_SCALE * 2 ** -10), CHUNK * chunk);
       continue;
     }
     const wholes = Array.from({ length: CHUNK }, (_, i) => {
       const high = view.getInt8(highByte(i));
       return numbers === "int8" ? high : 128 * high + view.getInt8(highByte(i) + 32);
     });
+    const scale = view.getFloat32(64, true);
+    const where = `${what}, chunk ${chunk}`;
     const sum = wholes.reduce((total, whole) => total + whole, 0);
     assert.equal(view.getInt32(68, true), sum, `${where}: sum of the whole numbers`);
     const largest = wholes.reduce((most, whole) => Math.max(most, Math.abs(whole)), 0);

@@ -28,9 +28,11 @@ export async function checkHead(
     shape: { hidden: number; vocab: number },
     buffers: HeadBuffers,
   ) => Promise<BoundKernel<[entries: number, rows: number]>>,
+  inHalves = false,
 ): Promise<void> {
   const table = new Float16Array(randomFloats(VOCAB * hidden, hidden));
-  const x = randomFloats(rows * hidden, 1);
+  const floats = randomFloats(rows * hidden, 1);
+  const x = inHalves ? new Float16Array(floats) : floats;
   const logits = poisoned(gpu, "logits", (rows + 1) * VOCAB);
   const xBuffer = storageFrom(gpu, "x", x);
   for (const [first, count] of SLICES) {
@@ -51,7 +53,8 @@ export async function checkHead(
     }
   });
   // Sums of products in f32, sixteen partial sums a logit: see gptq_matrix.ts.
-  const limit = Math.max(1e-12, 4e-15 * hidden);
+  // In halves, four products are added as such: one part in 2048 each time, by 2 at random.
+  const limit = inHalves ? 1e-6 : Math.max(1e-12, 4e-15 * hidden);
   const found = await readFloats(gpu, logits);
   const what = `hidden ${hidden}, ${rows} rows`;
   assertNmse(found.subarray(0, expected.length), expected, limit, what);
