@@ -32,7 +32,7 @@ export interface FalconOptions {
   /** The way of one-row steps. Default: auto. */
   path?: Path;
   /** What steps of several rows multiply. Default: "f16", or "int16" where the GPU has no halves. */
-  numbers?: Arithmetic["numbers"];
+  numbers?: Arithmetic["numbers"] | undefined;
   /** Whether rows are computed alike whatever else a step holds, by one family of kernels. */
   deterministic?: boolean;
   /** Workgroups of the persistent path, instead of as many as the GPU runs at once; for tests. */

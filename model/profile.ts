@@ -8,6 +8,7 @@ import { type Gpu, GpuError, openGpu } from "../gpu/device.ts";
 import { Readback, readOnce } from "../gpu/readback.ts";
 import { PassTimer } from "../gpu/timer.ts";
 import { Falcon, settle } from "./falcon.ts";
+import type { ActivationForm } from "./activation_names.ts";
 import type { ChosenPath } from "./path.ts";
 import type { Path } from "./path_names.ts";
 import { referenceError } from "./reference_error.ts";
@@ -17,6 +18,9 @@ import { tokenBytes, type Traffic, traffic } from "./traffic.ts";
 
 export interface ProfileOptions {
   path: Path;
+  /** See `FalconOptions`. */
+  numbers: ActivationForm | undefined;
+  deterministic: boolean;
   /** Tokens before the first decoded one; context and `tokens` fit the model's positions. */
   contexts: readonly number[];
   /** Tokens decoded in one run. */
@@ -58,7 +62,8 @@ export async function profile(dir: string, options: ProfileOptions): Promise<Pro
   const gpu = await openGpu();
   try {
     options.onProgress("loading");
-    const model = await Falcon.load(gpu, dir, { path: options.path });
+    const { path, numbers, deterministic } = options;
+    const model = await Falcon.load(gpu, dir, { path, numbers, deterministic });
     return await new Bench(gpu, model, options).run();
   } finally {
     gpu.close();

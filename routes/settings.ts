@@ -5,6 +5,7 @@
  * nothing of what the settings do.
  */
 import { z } from "zod";
+import { ACTIVATIONS } from "../model/activation_names.ts";
 import { PATHS } from "../model/path_names.ts";
 import { type Option, readFlags, SettingsError } from "./setting_flags.ts";
 import { address, bytes, key, list, origin, whole } from "./setting_forms.ts";
@@ -117,9 +118,9 @@ const OPTIONS = {
     variable: "ACTIVATIONS",
     placeholder: "FORM",
     help:
-      "what batches and prompts are multiplied as: f16, int16, or int8, less exact (default: f16, or int16 where the GPU has no halves)",
-    expected: "f16, int16 or int8",
-    schema: z.enum(["f16", "int16", "int8"]).optional(),
+      "form of batches and prompts: f16 (default where the GPU has it), int16 (else), or int8, which is less exact",
+    expected: ACTIVATIONS.join(", "),
+    schema: z.enum(ACTIVATIONS).optional(),
   }),
   "deterministic": option({
     variable: "DETERMINISTIC",
@@ -132,8 +133,7 @@ const OPTIONS = {
   "prompt-lookup": option({
     variable: "PROMPT_LOOKUP",
     placeholder: "NUMBER",
-    help:
-      "tokens guessed from what the dialogue said before, verified in one step (default: 0, none)",
+    help: "tokens guessed from the dialogue so far and verified in one step (default: 0, none)",
     expected: "a whole number from 0 to 8",
     schema: whole(0, 8).default(0),
   }),
@@ -205,6 +205,7 @@ const GPU_SETTINGS = [
   "path",
   "activations",
   "deterministic",
+  "prompt-lookup",
   "max-binding",
 ];
 
