@@ -1,5 +1,5 @@
 /**
- * A tokenizer for models made here: one token a byte, so it can spell any text.
+ * A tokenizer for models made here: a token a byte, so it can spell any text, and made-up words.
  *
  * Knows the layout of a tokenizer.json and the places Falcon gives its special tokens. Knows
  * nothing learned: there are no merges.
@@ -28,9 +28,9 @@ export const BYTE_VOCAB_SIZE = SPECIAL_TOKENS.length + 256;
 const SYLLABLES = [..."bcdfjlmnprstvz"].flatMap((c) => [..."aeiou"].map((vowel) => c + vowel));
 
 /**
- * The content of a tokenizer.json: ids 0 to 11 are special, id 12 + b is the byte b. No text is
- * encoded with the ids above; each stands for a made-up word of its own, so that a model with a
- * large vocabulary and random weights still writes something to look at.
+ * The content of a tokenizer.json: ids 0 to 11 are special, id 12 + b is the byte b. Each of those
+ * above stands for a made-up word of its own, blank included, so that a model with a large vocabulary
+ * and random weights writes something to look at, and has what it wrote counted as it wrote it.
  *
  * @throws {RangeError} if `vocabSize` has no room for the bytes
  */
@@ -65,6 +65,8 @@ export function byteTokenizerJson(vocabSize: number): unknown {
       unk_token: null,
       vocab: Object.fromEntries(pieces.map((piece, id) => [piece, id])),
       merges: [],
+      // A word of the vocabulary is one token, although no merges lead to it.
+      ignore_merges: true,
     },
   };
 }

@@ -38,7 +38,7 @@ export const FLAGS: Flags = {
   },
   tokenizer: {
     variable: "SYNTH_TOKENIZER",
-    help: "write a tokenizer.json that spells bytes; needs 268 tokens or more",
+    help: "write a tokenizer.json of bytes and made-up words; needs 268 tokens",
   },
   force: { variable: "SYNTH_FORCE", help: "replace a checkpoint that is in OUT" },
 };

@@ -47,6 +47,7 @@ const bytes = await load(byteTokenizerJson(300));
 Deno.test("the byte tokenizer spells any text a byte at a time", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary" }), (text) => {
+      fc.pre(!/ [a-z]{2}/.test(text));
       const ids = bytes.encode(text);
       assert.deepEqual(ids, [...new TextEncoder().encode(text)].map((byte) => 12 + byte));
       assert.equal(bytes.decode(ids), text);
@@ -76,6 +77,10 @@ Deno.test("every word of a large byte tokenizer is its own", async () => {
   const pieces = Array.from({ length: 65024 - 268 }, (_, n) => large.piece(268 + n));
   assert.equal(new Set(pieces).size, pieces.length);
   assert.ok(pieces.every((piece) => /^ [a-z]{2,6}$/.test(piece)));
+  // What such a model writes is read as what it wrote; other words are spelled.
+  const ids = pieces.map((_, n) => 268 + n);
+  assert.deepEqual(large.encode(pieces.join("")), ids);
+  assert.deepEqual(large.encode("ba ba\n bax"), [110, 109, 268, 22, 44, 110, 109, 132]);
 });
 
 Deno.test("the byte tokenizer needs room for the bytes", () => {

@@ -155,6 +155,32 @@ async function post(target: Target, body: object, signal: AbortSignal): Promise<
   throw new LoadError(`HTTP ${response.status}`, await refusalOf(response));
 }
 
+/**
+ * How many tokens a text has, by the server's route for that: TGI's and vLLM's `POST /tokenize`,
+ * each of which looks at its own field. Undefined where there is none.
+ */
+export async function countTokens(
+  { base, model, key }: Target,
+  text: string,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const response = await fetch(`${base.slice(0, -"/v1".length)}/tokenize`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...authorization(key) },
+    body: JSON.stringify({ model, inputs: text, prompt: text }),
+    signal,
+  });
+  let answer: unknown;
+  try {
+    answer = await response.json();
+  } catch (error) {
+    if (signal.aborted) throw error;
+  }
+  if (!response.ok) return undefined;
+  const count = Array.isArray(answer) ? answer.length : Object(answer).count;
+  return Number.isInteger(count) ? count : undefined;
+}
+
 /** The first model that the server lists. @throws {LoadError} if it lists none */
 export async function firstModel(base: string, key: string | undefined): Promise<string> {
   let response: Response;

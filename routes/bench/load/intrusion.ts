@@ -36,10 +36,11 @@ export interface IntrusionPlan {
 
 /** @throws {LoadError} if the long prompt gets no answer */
 export async function intrude(
-  { target, prompt }: Server,
+  { target, texts }: Server,
   { streams, promptTokens, tokens, intruder }: IntrusionPlan,
   stopped: AbortSignal,
 ): Promise<Intrusion> {
+  const [prompt, longPrompt] = [await texts.of(promptTokens), await texts.of(intruder)];
   const over = new AbortController();
   const signal = AbortSignal.any([stopped, over.signal]);
   const tally = new Tally();
@@ -54,7 +55,7 @@ export async function intrude(
       events++;
       heard();
     };
-    const turns = [{ role: "user" as const, content: prompt(promptTokens) }];
+    const turns = [{ role: "user" as const, content: prompt() }];
     return tally.count(ask(target, { turns, tokens, signal, onText }), signal);
   };
   const loop = closedLoop(streams, { requests: Infinity, milliseconds: Infinity, signal }, send);
@@ -72,7 +73,7 @@ export async function intrude(
     for (let round = 0; round < ROUNDS && !failed(); round++) {
       await quiet();
       if (failed()) break;
-      const turns = [{ role: "user" as const, content: prompt(intruder) }];
+      const turns = [{ role: "user" as const, content: longPrompt() }];
       arrivals.push(await ask(target, { turns, tokens: ANSWER, signal: stopped }));
     }
     await quiet();

@@ -45,7 +45,7 @@ async function measure(
   stopped: AbortSignal,
 ): Promise<LoadReport> {
   const { promptTokens, tokens, streams, rate } = order;
-  const { target } = server;
+  const { target, texts } = server;
   const report: LoadReport = {
     date: new Date().toISOString(),
     server: order.address.url.origin,
@@ -54,6 +54,7 @@ async function measure(
     full_sampling: server.full,
     ...(rate === undefined ? { streams } : { rate }),
   };
+  const prompt = await texts.of(promptTokens);
   if (order.warmUp > 0) {
     const bounds = { requests: order.warmUp, milliseconds: Infinity, signal: stopped };
     await closedLoop(streams, bounds, () => send(new Tally()));
@@ -77,7 +78,7 @@ async function measure(
   return report;
 
   async function send(tally: Tally): Promise<void> {
-    const turns = [{ role: "user" as const, content: server.prompt(promptTokens) }];
+    const turns = [{ role: "user" as const, content: prompt() }];
     await tally.count(ask(target, { turns, tokens, signal: stopped }), stopped);
   }
 }

@@ -30,7 +30,7 @@ export const LOAD_FLAGS: Flags = {
   "prompt-tokens": {
     value: "N",
     variable: "BENCH_PROMPT_TOKENS",
-    help: "about so many tokens a prompt (default: 64)",
+    help: "tokens of a prompt, by the server's count (default: 64)",
   },
   tokens: { value: "N", variable: "BENCH_TOKENS", help: "tokens of an answer (default: 128)" },
   requests: {

@@ -77,7 +77,7 @@ function turnRows(figures: SecondTurn): Row[] {
     ["prompts of both turns, tokens", shown(first_tokens, second_tokens)],
     ["of the second, kept by the server", shown(cached_tokens)],
     ["time to first token, ms (medians)", shown(figures.first_ttft_ms, figures.second_ttft_ms)],
-    ["second against first", percent(figures.second_to_first)],
+    [`second against first, ${figures.dialogues} dialogues`, percent(figures.second_to_first)],
   ];
 }
 

@@ -7,17 +7,17 @@
 import { median } from "../../../model/statistics.ts";
 import { ask, type Turn } from "./client.ts";
 import type { Server } from "./target.ts";
-import { words } from "./words.ts";
 
-const ROUNDS = 7;
-/** Words that the second turn adds. */
-const REPLY = 8;
+const DIALOGUES = 7;
+/** Tokens that the second turn adds, about. */
+const REPLY = 12;
 
 export interface SecondTurn {
   /** Of the first prompt and of the second, and how many of the latter the server says it kept. */
   first_tokens: number | null;
   second_tokens: number | null;
   cached_tokens: number | null;
+  dialogues: number;
   /** Medians. */
   first_ttft_ms: number | null;
   second_ttft_ms: number | null;
@@ -26,22 +26,23 @@ export interface SecondTurn {
 
 /** @throws {LoadError} if a turn gets no answer */
 export async function secondTurn(
-  { target, prompt }: Server,
+  { target, texts }: Server,
   promptTokens: number,
   tokens: number,
   signal: AbortSignal,
 ): Promise<SecondTurn> {
+  const prompt = await texts.of(promptTokens);
   const firsts: number[] = [];
   const seconds: number[] = [];
   let lengths: Pick<SecondTurn, "first_tokens" | "second_tokens" | "cached_tokens"> = {
     ...{ first_tokens: null, second_tokens: null, cached_tokens: null },
   };
   try {
-    for (let round = 0; round < ROUNDS; round++) {
-      const turns: Turn[] = [{ role: "user", content: prompt(promptTokens) }];
+    for (let nth = 0; nth < DIALOGUES; nth++) {
+      const turns: Turn[] = [{ role: "user", content: prompt() }];
       const first = await ask(target, { turns, tokens, signal });
       turns.push({ role: "assistant", content: first.text });
-      turns.push({ role: "user", content: `\n${words(REPLY)}` });
+      turns.push({ role: "user", content: `\n${texts.more(REPLY)}` });
       const second = await ask(target, { turns, tokens, signal });
       firsts.push(first.first - first.sent);
       seconds.push(second.first - second.sent);
@@ -57,6 +58,7 @@ export async function secondTurn(
   const [one, two] = [firsts, seconds].map((values) => values.length > 0 ? median(values) : null);
   return {
     ...lengths,
+    dialogues: seconds.length,
     first_ttft_ms: one!,
     second_ttft_ms: two!,
     second_to_first: one && two ? two / one : null,

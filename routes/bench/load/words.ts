@@ -15,13 +15,14 @@ const WORDS =
 export const ROUND = WORDS.length;
 
 /**
- * So many words, at least one, in random order. Each comes as often as the others, so that texts of
- * one length have nearly the same number of tokens.
+ * So many words, at least one, in random order. Texts of one length have the same words, and so, but
+ * for what their tokenizer makes of the order, the same number of tokens.
  */
 export function words(count: number): string {
   const chosen: string[] = [];
-  while (chosen.length < count) chosen.push(...shuffled(WORDS));
-  const text = chosen.slice(0, count).map((word, i) => (i + 1) % 12 === 0 ? `${word}.` : word);
+  while (count - chosen.length > ROUND) chosen.push(...shuffled(WORDS));
+  chosen.push(...shuffled(WORDS.slice(0, count - chosen.length)));
+  const text = chosen.map((word, i) => (i + 1) % 12 === 0 ? `${word}.` : word);
   return `- ${text.join(" ")}\n-`;
 }
 

@@ -25,6 +25,8 @@ export interface Behaviour {
   /** Waited for before the first event. */
   gate?: (nth: number) => Promise<void>;
   usage?: boolean;
+  /** Has vLLM's `/tokenize`, which knows nothing of what is added. */
+  counts?: boolean;
 }
 
 export class OpenAiServer implements AsyncDisposable {
@@ -53,6 +55,10 @@ export class OpenAiServer implements AsyncDisposable {
     const { pathname: path } = new URL(request.url);
     if (path === "/v1/models") return Response.json({ data: [{ id: "minimal" }] });
     const body = await request.json();
+    if (path === "/tokenize") {
+      const counts = this.behaviour.counts ?? false;
+      return counts ? Response.json({ count: words(body.prompt) }) : refusal(404, "Not found");
+    }
     const unknown = Object.keys(body).find((name) =>
       !TAKEN.includes(name) && name !== "stream_options"
     );
