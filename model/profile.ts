@@ -17,6 +17,9 @@ import { tokenBytes, type Traffic, traffic } from "./traffic.ts";
 
 export interface ProfileOptions {
   path: Path;
+  /** See `FalconOptions`. */
+  numberBytes: 1 | 2;
+  deterministic: boolean;
   /** Tokens before the first decoded one; context and `tokens` fit the model's positions. */
   contexts: readonly number[];
   /** Tokens decoded in one run. */
@@ -58,7 +61,8 @@ export async function profile(dir: string, options: ProfileOptions): Promise<Pro
   const gpu = await openGpu();
   try {
     options.onProgress("loading");
-    const model = await Falcon.load(gpu, dir, { path: options.path });
+    const { path, numberBytes, deterministic } = options;
+    const model = await Falcon.load(gpu, dir, { path, numberBytes, deterministic });
     return await new Bench(gpu, model, options).run();
   } finally {
     gpu.close();

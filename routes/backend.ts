@@ -3,6 +3,7 @@
  *
  * Knows how settings become options, and that a model may have to be fetched first. Knows no HTTP.
  */
+import { numberBytesOf } from "../model/activation_names.ts";
 import { BUILTIN_NAME, builtinModel } from "../model/builtin.ts";
 import { retryNote } from "../model/cli/notes.ts";
 import type { Engine } from "../model/engine.ts";
@@ -54,7 +55,7 @@ export function startBackend(
       kvBytes: settings["gpu-memory"],
       maxBindingBytes: settings["max-binding"],
       path: settings.path,
-      numberBytes: settings.activations === "int8" ? 1 : 2,
+      numberBytes: numberBytesOf(settings.activations),
       deterministic: settings.deterministic,
       promptLookup: settings["prompt-lookup"],
       onProgress,

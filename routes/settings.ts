@@ -5,6 +5,7 @@
  * nothing of what the settings do.
  */
 import { z } from "zod";
+import { ACTIVATIONS } from "../model/activation_names.ts";
 import { PATHS } from "../model/path_names.ts";
 import { type Option, readFlags, SettingsError } from "./setting_flags.ts";
 import { address, bytes, key, list, origin, whole } from "./setting_forms.ts";
@@ -119,7 +120,7 @@ const OPTIONS = {
     help:
       "what batches and prompts are multiplied as: int16 (default), or int8, faster and less exact",
     expected: "int16 or int8",
-    schema: z.enum(["int16", "int8"]).default("int16"),
+    schema: z.enum(ACTIVATIONS).default("int16"),
   }),
   "deterministic": option({
     variable: "DETERMINISTIC",
@@ -205,6 +206,7 @@ const GPU_SETTINGS = [
   "path",
   "activations",
   "deterministic",
+  "prompt-lookup",
   "max-binding",
 ];
 

@@ -10,17 +10,27 @@ import { BUILTIN_NAME, builtinModel } from "../../model/builtin.ts";
 import { Arguments, UsageError } from "../../model/cli/arguments.ts";
 import { type Flags, flagsHelp } from "../../model/cli/flags.ts";
 import { modelFolder } from "../../model/cli/model_folder.ts";
-import { EngineError, type EngineInfo } from "../../model/engine.ts";
+import { type Engine, EngineError, type EngineInfo } from "../../model/engine.ts";
 import { startLocalEngine } from "../../model/local_engine.ts";
 import { type Path, PATHS } from "../../model/path_names.ts";
-import { type KernelTime, type Profile, profile } from "../../model/profile.ts";
+import type { LoadOptions } from "../../model/messages.ts";
+import { profile } from "../../model/profile.ts";
 import { commitOf } from "./commit.ts";
-import { type EngineFigures, engineFigures } from "./engine_figures.ts";
+import { engineFigures } from "./engine_figures.ts";
+import { figuresOf, heading, lookupShape, plainFigures } from "./figure_shapes.ts";
 import { type Figures, parseFigures } from "./figures.ts";
-import { type HttpFigures, httpFigures } from "./http_figures.ts";
+import { httpFigures } from "./http_figures.ts";
 import { load } from "./load/load.ts";
 import { LOAD_FLAGS, readLoadOrder, wantsLoad } from "./load/order.ts";
-import { type Plan, planFor } from "./plan.ts";
+import { lookupFigures } from "./lookup_figures.ts";
+import {
+  changesArithmetic,
+  MODE_FLAGS,
+  modeOptions,
+  type Modes,
+  readModes,
+} from "./modes.ts";
+import { planFor } from "./plan.ts";
 import { Prompts } from "./prompts.ts";
 import { compare, table } from "./report.ts";
 
@@ -35,6 +45,7 @@ export const FLAGS: Flags = {
     variable: "DECODE_PATH",
     help: `the way of decoding: ${PATHS.join(", ")} (default: auto)`,
   },
+  ...MODE_FLAGS,
   json: { value: "FILE", variable: "BENCH_JSON", help: "write the JSON object to this file, too" },
   compare: {
     value: "FILE",
@@ -69,6 +80,7 @@ Exit code: 0; 1 if something cannot be used; 2 for wrong arguments; 130 after Ct
 interface Order {
   model: string | undefined;
   path: Path;
+  modes: Modes;
   json: string | undefined;
   earlier: Figures | undefined;
   reference: string | undefined;
@@ -110,6 +122,7 @@ async function readOrder(args: Arguments): Promise<Order> {
   return {
     model: args.text("model"),
     path: args.choice("path", PATHS, "auto"),
+    modes: readModes(args),
     json: args.text("json"),
     earlier: compare === undefined ? undefined : await readFigures(compare),
     reference: args.text("reference"),
@@ -131,7 +144,7 @@ async function readFigures(path: string): Promise<Figures> {
 }
 
 /** The forward pass first: the engine then loads from the page cache. */
-async function measure({ model, path, reference, short }: Order): Promise<Figures> {
+async function measure({ model, path, modes, reference, short }: Order): Promise<Figures> {
   const dir = model === undefined
     ? builtinModel()
     : await modelFolder(model, new AbortController().signal);
@@ -139,69 +152,52 @@ async function measure({ model, path, reference, short }: Order): Promise<Figure
   const onProgress = (what: string) => console.error(`bench: ${what}`);
   const { prompts, maxPositions } = await Prompts.open(dir);
   const plan = planFor(maxPositions, short);
-  const alone = await profile(dir, { ...plan, path, reference, onProgress });
+  const { promptLookup, ...arithmetic } = modeOptions(modes);
+  const alone = await profile(dir, { ...plan, path, ...arithmetic, reference, onProgress });
+  const commit = await commitOf(fileURLToPath(new URL("../..", import.meta.url)));
+  const made = { name, short, commit: commit ?? null };
+  const guesses = promptLookup > 0;
+  const take = (engine: Engine) => engineFigures(engine, prompts, plan, onProgress);
+  const guess = (engine: Engine) => lookupFigures(engine, prompts, plan, onProgress);
+
   onProgress("starting the engine");
-  const engine = startLocalEngine({ model: dir, path, queueLimit: 1, slots: 1 });
-  try {
-    const info = await engine.ready;
+  const own = { model: dir, path, ...arithmetic, promptLookup };
+  const figures = await withEngine(own, async (engine, info) => {
     if (info.path !== alone.path) {
       throw new Error(
         `The engine took the ${info.path} path, the forward pass alone the ${alone.path} one; ` +
           `name one with --path (the engine says: ${info.pathReason}).`,
       );
     }
-    const speeds = await engineFigures(engine, prompts, plan, onProgress);
+    const speeds = await take(engine);
+    const lookup = guesses ? await guess(engine) : undefined;
     const seen = await httpFigures(engine, prompts, plan, onProgress);
-    const commit = await commitOf(fileURLToPath(new URL("../..", import.meta.url)));
-    const made = { name, short, commit: commit ?? null };
-    return { ...heading(made, info), ...figuresOf(plan, alone, speeds, seen) };
+    const all = { ...heading(made, modes, info), ...figuresOf(plan, alone, speeds, seen) };
+    return { all, lookup };
+  });
+  const none = { plain: null, lookup: null };
+  if (!guesses && !changesArithmetic(modes)) return { ...figures.all, ...none };
+
+  onProgress("starting the engine without these modes");
+  const compared = await withEngine({ model: dir, path }, async (engine, info) => ({
+    ...none,
+    ...changesArithmetic(modes) && { plain: plainFigures(info, await take(engine)) },
+    ...figures.lookup && { lookup: lookupShape(figures.lookup, await guess(engine)) },
+  }));
+  return { ...figures.all, ...compared };
+}
+
+async function withEngine<Result>(
+  options: Omit<LoadOptions, "fault">,
+  use: (engine: Engine, info: EngineInfo) => Promise<Result>,
+): Promise<Result> {
+  const engine = startLocalEngine({ ...options, queueLimit: 1, slots: 1 });
+  try {
+    return await use(engine, await engine.ready);
   } catch (error) {
     if (!(error instanceof EngineError && error.code === "lost")) throw error;
     throw new Error(`The GPU can no longer be used: ${await engine.lost}`);
   } finally {
     await engine.close();
   }
-}
-
-function heading(
-  { name, short, commit }: { name: string; short: boolean; commit: string | null },
-  info: EngineInfo,
-) {
-  return {
-    date: new Date().toISOString(),
-    commit,
-    model: name,
-    short,
-    adapter: info.adapter,
-    path: info.path,
-    bits: info.bits,
-    group: info.groupSize,
-    act_order: info.actOrder,
-    load_s: info.loadSeconds,
-    gpu_memory_bytes: info.gpuMemoryBytes,
-  };
-}
-
-function figuresOf({ contexts }: Plan, alone: Profile, engine: EngineFigures, http: HttpFigures) {
-  const bytes = (context: number) => alone.decode.get(context)!.bytesPerToken;
-  const by = (value: (context: number) => number) =>
-    Object.fromEntries(contexts.map((context) => [context, value(context)]));
-  return {
-    decode_tok_s: Object.fromEntries(engine.decode),
-    decode_gb_s: by((context) => engine.decode.get(context)! * bytes(context) / 1e9),
-    forward_tok_s: by((context) => alone.decode.get(context)!.tokensPerSecond),
-    prefill_tok_s: Object.fromEntries(engine.prefill),
-    ttft_ms: http.firstToken,
-    ttft_prompt_tokens: http.promptTokens,
-    stream_gap_p99_ms: http.gap,
-    logits_nmse: alone.nmse ?? null,
-    decode_kernels: alone.decodeKernels.map(kernelFigure),
-    prefill_kernels: alone.prefillKernels.kernels.map(kernelFigure),
-    prefill_rows: alone.prefillKernels.rows,
-  };
-}
-
-function kernelFigure({ name, milliseconds, bytes }: KernelTime) {
-  const perSecond = bytes === undefined ? null : bytes / 1e6 / milliseconds;
-  return { name, ms: milliseconds, gb_s: perSecond };
 }

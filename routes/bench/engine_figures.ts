@@ -3,12 +3,14 @@
  *
  * Knows how an answer is asked for and when its tokens come. Knows no GPU and no HTTP.
  */
-import type { Engine } from "../../model/engine.ts";
-import { GREEDY } from "../../model/engine.ts";
+import { type Engine, GREEDY, type Sampling } from "../../model/engine.ts";
 import { median } from "../../model/statistics.ts";
 import { generateText } from "../../model/text_generation.ts";
 import { type Plan, SAMPLING } from "./plan.ts";
 import type { Prompts } from "./prompts.ts";
+
+/** How a token is chosen while speed is measured. */
+const DRAWN: Sampling = { ...GREEDY, ...SAMPLING, seed: 1 };
 
 export interface EngineFigures {
   /** Tokens a second after the first token, by context. */
@@ -29,7 +31,9 @@ export async function engineFigures(
   for (const context of contexts) {
     onProgress(`decode, context ${context}`);
     const seconds = await medianOf(plan, async () => {
-      const { first, last } = await answer(engine, prompts, context, tokens);
+      const prompt = prompts.ids(context);
+      const asked = { prompt, tokens, sampling: DRAWN };
+      const { first, last } = await answerTimes(engine, prompts, asked);
       return last - first;
     });
     decode.set(context, (tokens - 1) / seconds);
@@ -38,7 +42,8 @@ export async function engineFigures(
   for (const length of lengths) {
     onProgress(`prefill, ${length} tokens`);
     const seconds = await medianOf(plan, async () => {
-      return (await answer(engine, prompts, length, 1)).first;
+      const asked = { prompt: prompts.ids(length), tokens: 1, sampling: DRAWN };
+      return (await answerTimes(engine, prompts, asked)).first;
     });
     prefill.set(length, length / seconds);
   }
@@ -58,11 +63,15 @@ export async function medianOf(
 }
 
 /** Seconds until the first and the last token of an answer were there as text. */
-async function answer(engine: Engine, prompts: Prompts, length: number, tokens: number) {
+export async function answerTimes(
+  engine: Engine,
+  { tokenizer }: Prompts,
+  { prompt, tokens, sampling }: { prompt: number[]; tokens: number; sampling: Sampling },
+) {
   const request = {
-    prompt: prompts.ids(length),
+    prompt,
     maxNewTokens: tokens,
-    sampling: { ...GREEDY, ...SAMPLING, seed: 1 },
+    sampling,
     stop: [],
     keepStop: false,
     stopTokens: [],
@@ -72,7 +81,7 @@ async function answer(engine: Engine, prompts: Prompts, length: number, tokens: 
   const started = performance.now();
   let first: number | undefined;
   let last = started;
-  for await (const event of generateText(engine, prompts.tokenizer, request)) {
+  for await (const event of generateText(engine, tokenizer, request)) {
     if (event.type !== "token") continue;
     last = performance.now();
     first ??= last;

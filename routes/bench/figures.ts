@@ -16,6 +16,15 @@ const kernel = z.object({
   gb_s: z.number().nullable(),
 });
 
+/** Of answers that prompt lookup may guess. */
+const lookup = z.object({
+  tok_s: z.number(),
+  /** The same without prompt lookup. */
+  plain_tok_s: z.number(),
+  guessed: z.number(),
+  guessed_right: z.number(),
+});
+
 const figures = z.object({
   /** When the run ended, in ISO 8601. */
   date: z.string(),
@@ -30,6 +39,10 @@ const figures = z.object({
   /** Inputs that share a scale. */
   group: z.number(),
   act_order: z.boolean(),
+  /** Named ways of computing, as `serve` has them; those who wrote no such line had none. */
+  activations: z.string().default("int16"),
+  deterministic: z.boolean().default(false),
+  prompt_lookup: z.number().default(0),
   /** Of the real engine, by context. */
   decode_tok_s: byTokens,
   /** Weights, keys and values that these tokens read. */
@@ -49,6 +62,11 @@ const figures = z.object({
   gpu_memory_bytes: z.number(),
   /** Against `--reference`, the worst of its prompts; null without. */
   logits_nmse: z.number().nullable(),
+  /** What another form of activations or `--deterministic` is compared with: neither of them. */
+  plain: z.object({ path: z.string(), decode_tok_s: byTokens, prefill_tok_s: byTokens })
+    .nullable().default(null),
+  /** By how a token is chosen; null unless prompt lookup is on. */
+  lookup: z.record(z.string(), lookup).nullable().default(null),
   /** Each kernel over all layers, in a step of one row after the first context. */
   decode_kernels: z.array(kernel),
   /** The same in a step of `prefill_rows` rows of a prompt. */

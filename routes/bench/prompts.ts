@@ -15,6 +15,9 @@ const CARD_PROMPT =
   "[Intervenant 1:] Bonjour Dominique, qu'allez-vous nous cuisiner aujourd'hui ?\n" +
   "[Intervenant 2:] Bonjour Camille,";
 
+/** Tokens after which a text that repeats itself begins again. */
+const PASSAGE = 24;
+
 export class Prompts {
   #made = 0;
 
@@ -41,6 +44,12 @@ export class Prompts {
     const start = ++this.#made;
     const { vocabSize } = this;
     return Array.from({ length }, (_, i) => (start * 7919 + i * 104_729) % vocabSize);
+  }
+
+  /** Token ids that come again and again. */
+  repeating(length: number): number[] {
+    const passage = this.ids(PASSAGE);
+    return Array.from({ length }, (_, i) => passage[i % PASSAGE]!);
   }
 
   /** The card's prompt, numbered, cut or repeated to about `length` tokens. */

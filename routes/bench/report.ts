@@ -33,6 +33,12 @@ function linesOf(figures: Figures): Line[] {
     ...(figures.logits_nmse === null
       ? []
       : [{ name: "logits, NMSE", value: figures.logits_nmse, unit: "" }]),
+    ...by("plain decode, context", figures.plain?.decode_tok_s ?? {}, "tok/s"),
+    ...by("plain prefill, tokens", figures.plain?.prefill_tok_s ?? {}, "tok/s"),
+    ...Object.entries(figures.lookup ?? {}).flatMap(([way, { tok_s, plain_tok_s }]) => [
+      { name: `${way} tokens, guessed`, value: tok_s, unit: "tok/s" },
+      { name: `${way} tokens, plain`, value: plain_tok_s, unit: "tok/s" },
+    ]),
     ...kernels("decode kernel", figures.decode_kernels),
     ...kernels("prefill kernel", figures.prefill_kernels),
   ];
@@ -47,15 +53,45 @@ export function table(figures: Figures): string {
       `${figures.prefill_rows} rows of a prompt; each over all layers, alone.`
     : "Kernels: not timed, this GPU has no timestamps.";
   return [
-    `${model}: ${format}; ${adapter}, ${path} path`,
+    `${model}: ${format}; ${adapter}, ${path} path${modesOf(figures)}`,
     ...(figures.short ? ["A short run: what it says of speed is nothing."] : []),
     "",
     ...rows(linesOf(figures)),
     "",
     overhead(figures),
+    ...plainNote(figures),
+    ...lookupNotes(figures),
     `First token: of a prompt of ${figures.ttft_prompt_tokens} tokens, medians as everywhere else.`,
     kernels,
   ].join("\n");
+}
+
+function modesOf({ activations, deterministic, prompt_lookup }: Figures): string {
+  return [
+    ...(activations === "int16" ? [] : [activations]),
+    ...(deterministic ? ["deterministic"] : []),
+    ...(prompt_lookup > 0 ? [`prompt lookup of ${prompt_lookup}`] : []),
+  ].map((mode) => `, ${mode}`).join("");
+}
+
+/** What the arithmetic gains or costs. */
+function plainNote({ plain, decode_tok_s, prefill_tok_s }: Figures): string[] {
+  if (!plain) return [];
+  const against = (now: ByTokens, before: ByTokens) =>
+    Object.entries(now).map(([tokens, value]) => `${tokens}: ${change(value, before[tokens]!)}`)
+      .join(", ");
+  return [
+    `Against plain, ${plain.path} path: decode ${against(decode_tok_s, plain.decode_tok_s)}; ` +
+    `prefill ${against(prefill_tok_s, plain.prefill_tok_s)}.`,
+  ];
+}
+
+function lookupNotes({ lookup }: Figures): string[] {
+  return Object.entries(lookup ?? {}).map(([way, figure]) => {
+    const { tok_s, plain_tok_s, guessed, guessed_right } = figure;
+    return `Prompt lookup, ${way} tokens: ${change(tok_s, plain_tok_s)}; of ${guessed} guesses ` +
+      `${guessed_right} were right.`;
+  });
 }
 
 /** Figures of one name share a row. */
@@ -77,21 +113,24 @@ function overhead({ decode_tok_s, forward_tok_s }: Figures): string {
 /** The change of every figure that both runs have, in per cent of the earlier one. */
 export function compare(now: Figures, before: Figures): string {
   const earlier = new Map(linesOf(before).map((line) => [key(line), line.value]));
-  const differing = (["adapter", "path", "bits", "group", "act_order", "model", "short"] as const)
+  const differing = (["adapter", "path", "bits", "group", "act_order", "model", "short", "activations", "deterministic", "prompt_lookup"] as const)
     .filter((name) => now[name] !== before[name])
     .map((name) => `  ${name} was ${before[name]}, is ${now[name]}`);
   const lines = linesOf(now).flatMap((line) => {
     const value = earlier.get(key(line));
     if (value === undefined) return [];
-    const change = 100 * (line.value - value) / value;
-    const percent = `${change >= 0 ? "+" : ""}${change.toFixed(1)} %`;
     return [
       `  ${line.name.padEnd(36)} ${shown(value).padStart(10)} ${shown(line.value).padStart(10)} ` +
-      `${line.unit.padEnd(5)} ${percent.padStart(9)}`,
+      `${line.unit.padEnd(5)} ${change(line.value, value).padStart(9)}`,
     ];
   });
   const commit = before.commit === null ? "" : `, commit ${before.commit.slice(0, 10)}`;
   return [`Against ${before.date}${commit}:`, ...differing, ...lines].join("\n");
+}
+
+function change(now: number, before: number): string {
+  const percent = 100 * (now - before) / before;
+  return `${percent >= 0 ? "+" : ""}${percent.toFixed(1)} %`;
 }
 
 function key({ name, unit }: Line): string {

@@ -201,6 +201,7 @@ Deno.test("an edge has sidecars and their key, and no setting of a GPU", () => {
   const wrong: [string[], RegExp][] = [
     [["--engine", "http://a:1"], /^--engine needs the sidecars' key: --sidecar-key KEY\.$/],
     [[...flags, "--path", "portable"], /^--path is for the sidecar/],
+    [[...flags, "--prompt-lookup", "4"], /^--prompt-lookup is for the sidecar/],
     [[...flags, "--gpu-memory", "2GiB"], /^--gpu-memory is for the sidecar/],
     [["--engine", "a:8080"], /^--engine must be a server's address, .* found "a:8080"\.$/],
     [["--engine", "ftp://a"], /^--engine must be/],

@@ -61,11 +61,29 @@ Deno.test("bench: the last line holds every figure, and an earlier run is compar
     assert.equal(second.code, 0, second.stderr);
     assert.match(second.stdout, new RegExp(`^Against ${figures.date}`, "m"));
     assert.match(second.stdout, /^ +first token over HTTP +\S+ +\S+ ms +[-+]\d+\.\d %$/m);
+    assert.deepEqual([figures.plain, figures.lookup], [null, null]);
     const without = parseFigures(second.stdout.trimEnd().split("\n").at(-1)!)!;
     assert.equal(without.logits_nmse, null);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("bench: modes are measured against the same engine without them, in one run", async () => {
+  const common = ["--short", "--model", MODEL, "--reference", MODEL];
+  const all = await bench(...common, "--activations=int8", "--deterministic", "--prompt-lookup=4");
+  assert.equal(all.code, 0, all.stderr);
+  const figures = parseFigures(all.stdout.trimEnd().split("\n").at(-1)!)!;
+  const { activations, deterministic, prompt_lookup: guesses, logits_nmse: nmse } = figures;
+  assert.deepEqual([activations, deterministic, guesses], ["int8", true, 4]);
+  // Coarser than int16 can be, and still near.
+  assert(nmse !== null && nmse > 1e-5 && nmse < 1e-2, `NMSE ${nmse}`);
+  assert.deepEqual(Object.keys(figures.plain!.decode_tok_s), Object.keys(figures.decode_tok_s));
+  assert.deepEqual(Object.keys(figures.plain!.prefill_tok_s), Object.keys(figures.prefill_tok_s));
+  assert.deepEqual(Object.keys(figures.lookup!), ["likeliest", "drawn"]);
+  const { likeliest } = figures.lookup!;
+  assert(likeliest!.tok_s > 0 && likeliest!.plain_tok_s > 0);
+  assert(likeliest!.guessed >= likeliest!.guessed_right);
 });
 
 Deno.test("bench: wrong arguments get a sentence and 2, a wrong model 1, before any measuring", async () => {
@@ -78,6 +96,9 @@ Deno.test("bench: wrong arguments get a sentence and 2, a wrong model 1, before 
   const path = await bench("--path", "fast");
   assert.equal(path.code, 2);
   assert.match(path.stderr, /^--path must be auto, portable or persistent, found "fast"\.\n$/);
+  const form = await bench("--activations", "int4");
+  assert.equal(form.code, 2);
+  assert.match(form.stderr, /^--activations must be int16 or int8, found "int4"\.\n$/);
   const model = await bench("--model", "no/such/folder");
   assert.equal(model.code, 1);
   assert.match(model.stderr, /^"no\/such\/folder": the model should be a folder .*\n$/);

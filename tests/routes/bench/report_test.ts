@@ -13,6 +13,9 @@ const FIGURES: Figures = {
   bits: 4,
   group: 128,
   act_order: true,
+  activations: "int16",
+  deterministic: false,
+  prompt_lookup: 0,
   decode_tok_s: { "128": 800, "1900": 500 },
   decode_gb_s: { "128": 2900.4, "1900": 1800 },
   forward_tok_s: { "128": 1000, "1900": 600 },
@@ -23,6 +26,8 @@ const FIGURES: Figures = {
   load_s: 4.2,
   gpu_memory_bytes: 4_500_000_000,
   logits_nmse: 1.5e-9,
+  plain: null,
+  lookup: null,
   decode_kernels: [
     { name: "decode_layers", ms: 0.75, gb_s: 4000 },
     { name: "embed", ms: 0.002, gb_s: null },
@@ -74,6 +79,42 @@ Deno.test("table: what is missing is said or left out, and a short run is called
   assert.match(text, /^A short run: what it says of speed is nothing\.$/m);
   assert.match(text, /^Kernels: not timed, this GPU has no timestamps\.$/m);
   assert.doesNotMatch(text, /NMSE/);
+});
+
+Deno.test("table: modes are named, and what they gain or cost is said", () => {
+  const plain = {
+    path: "persistent",
+    decode_tok_s: { "128": 1000, "1900": 400 },
+    prefill_tok_s: { "35": 617.2839 },
+  };
+  const lookup = {
+    likeliest: { tok_s: 1500, plain_tok_s: 1000, guessed: 400, guessed_right: 390 },
+    drawn: { tok_s: 990, plain_tok_s: 1000, guessed: 8, guessed_right: 0 },
+  };
+  const modes = { activations: "int8", deterministic: true, prompt_lookup: 4 };
+  const shown = lines(table({ ...FIGURES, path: "portable", ...modes, plain, lookup }));
+  assert.equal(
+    shown[0],
+    "claire-7b: 4 bits, group 128, act-order; Some GPU, portable path, int8, deterministic, " +
+      "prompt lookup of 4",
+  );
+  for (
+    const line of [
+      "plain decode, context 128 1000 tok/s",
+      "plain prefill, tokens 35 617.3 tok/s",
+      "likeliest tokens, guessed 1500 tok/s",
+      "likeliest tokens, plain 1000 tok/s",
+      "Against plain, persistent path: decode 128: -20.0 %, 1900: +25.0 %; prefill 35: +100.0 %.",
+      "Prompt lookup, likeliest tokens: +50.0 %; of 400 guesses 390 were right.",
+      "Prompt lookup, drawn tokens: -1.0 %; of 8 guesses 0 were right.",
+    ]
+  ) assert(shown.includes(line), line);
+});
+
+Deno.test("figures: what runs before there were modes wrote is read, as runs without", () => {
+  const { activations: _a, deterministic: _d, prompt_lookup: _p, ...rest } = FIGURES;
+  const { plain: _, lookup: __, ...older } = rest;
+  assert.deepEqual(parseFigures(JSON.stringify(older)), FIGURES);
 });
 
 Deno.test("compare: the change in per cent, of what both runs have", () => {
