@@ -52,7 +52,7 @@ export const koboldGenerate = z.object({
     .describe(
       "tokens of prompt and answer; the prompt's beginning is cut off (default: the model's)",
     ),
-  n: whole(1, 5).nullish().describe("how many answers, one after the other (default: 1)"),
+  n: whole(1, 5).nullish().describe("how many answers (default: 1)"),
   temperature: number(0, LIMITS.temperature).nullish().describe("0 is greedy (default: 0.7)"),
   top_k: whole(0, 2 ** 31 - 1).nullish().describe("0 keeps all (default: 100)"),
   top_p: number(0, 1).nullish().describe("1 keeps all (default: 0.92)"),

@@ -30,6 +30,7 @@ import {
 } from "./openai_shapes.ts";
 import type { RouteEnv } from "./request_log.ts";
 import { type ReadyModel, readyModel, type Service } from "./service.ts";
+import { severalAnswers } from "./several.ts";
 import { usageOf } from "./usage.ts";
 
 /** One of the two routes that generate. */
@@ -128,14 +129,24 @@ interface Choice extends ChoicePart {
 async function whole(work: Work) {
   const { c, job: { prompts, n, bestOf }, shapes, model } = work;
   const { id, ...rest } = envelope(shapes, model.info);
-  const choices: Choice[] = [];
-  for (const prompt of prompts) {
-    const all: Choice[] = [];
-    while (all.length < bestOf) all.push(await wholeChoice(work, prompt, all.length));
+  const drawn = prompts.flatMap(() => Array.from({ length: bestOf }, newChoice));
+  const add = (i: number, { index, logprob }: TokenTextEvent) => {
+    const choice = drawn[i]!;
+    choice.meanLogprob += (logprob - choice.meanLogprob) / index;
+  };
+  for await (const [i, part] of allParts(work, bestOf, c.req.raw.signal, add)) {
+    const choice = drawn[i]!;
+    choice.text += part.text;
+    choice.tokens.push(...part.tokens);
+    choice.tokenizer = part.tokenizer;
+    if (part.finish) choice.finish = part.finish;
+  }
+  const choices = prompts.flatMap((_, p) => {
+    const all = drawn.slice(p * bestOf, (p + 1) * bestOf);
     // Sorting is stable: without `best_of` the order is that of their seeds.
     if (bestOf > n) all.sort((a, b) => b.meanLogprob - a.meanLogprob);
-    choices.push(...all.slice(0, n));
-  }
+    return all.slice(0, n);
+  });
   return {
     id,
     object: shapes.object,
@@ -145,21 +156,8 @@ async function whole(work: Work) {
   };
 }
 
-async function wholeChoice(work: Work, prompt: ChoiceRequest, nth: number): Promise<Choice> {
-  const choice: Choice = { index: 0, text: "", tokens: [], tokenizer: undefined, meanLogprob: 0 };
-  let sum = 0;
-  for await (const part of choiceParts(work, prompt, nth, 0, work.c.req.raw.signal, add)) {
-    choice.text += part.text;
-    choice.tokens.push(...part.tokens);
-    choice.tokenizer = part.tokenizer;
-    if (part.finish) choice.finish = part.finish;
-  }
-  return choice;
-
-  function add({ index, logprob }: TokenTextEvent) {
-    sum += logprob;
-    choice.meanLogprob = sum / index;
-  }
+function newChoice(): Choice {
+  return { index: 0, text: "", tokens: [], tokenizer: undefined, meanLogprob: 0 };
 }
 
 function stream(work: Work): Promise<Response> {
@@ -171,21 +169,32 @@ function stream(work: Work): Promise<Response> {
 }
 
 async function* chunks(work: Work, signal: AbortSignal) {
-  const { c, job: { prompts, n, includeUsage }, shapes, model } = work;
+  const { c, job: { n, includeUsage }, shapes, model } = work;
   const { id, ...rest } = envelope(shapes, model.info);
   const head = { id, object: shapes.chunkObject, ...rest };
   // Whoever asks for the usage finds the field in every chunk.
   const none = includeUsage ? { usage: null } : {};
-  for (const [p, prompt] of prompts.entries()) {
-    for (let nth = 0; nth < n; nth++) {
-      let first = true;
-      for await (const part of choiceParts(work, prompt, nth, p * n + nth, signal)) {
-        yield { ...head, choices: [shapes.chunk(part, first)], ...none };
-        first = false;
-      }
-    }
+  const begun = new Set<number>();
+  for await (const [index, part] of allParts(work, n, signal)) {
+    const choices = [shapes.chunk({ ...part, index }, !begun.has(index))];
+    begun.add(index);
+    yield { ...head, choices, ...none };
   }
   if (includeUsage) yield { ...head, choices: [], usage: usageOf(c) };
+}
+
+/** The parts of all answers to all prompts, `each` a prompt, as they come; answers count through. */
+function allParts(
+  work: Work,
+  each: number,
+  signal: AbortSignal,
+  onToken: (i: number, token: TokenTextEvent) => void = () => {},
+) {
+  const starts = work.job.prompts.flatMap((prompt, p) =>
+    Array.from({ length: each }, (_, nth) => (signal: AbortSignal) =>
+      choiceParts(work, prompt, nth, signal, (token) => onToken(p * each + nth, token)))
+  );
+  return severalAnswers(starts, work.model.info.slots, signal);
 }
 
 /** The parts of one choice, and the record of what it takes. */
@@ -193,20 +202,18 @@ async function* choiceParts(
   { c, service, model, job, since, cached }: Work,
   prompt: ChoiceRequest,
   nth: number,
-  index: number,
   signal: AbortSignal,
-  onToken: (token: TokenTextEvent) => void = () => {},
-): AsyncGenerator<ChoicePart> {
+  onToken: (token: TokenTextEvent) => void,
+): AsyncGenerator<Omit<ChoicePart, "index">> {
   const record = c.get("record");
   const request = nthChoice(prompt.request, nth);
   const tokenizer = job.scored ? model.tokenizer : undefined;
-  const before = record.tokens ?? 0;
   const parts = answerParts(service, model, { ...prompt, request }, signal, (token) => {
-    record.tokens = before + token.index;
+    record.tokens = (record.tokens ?? 0) + 1;
     record.generationMs = performance.now() - since;
     cached.set(prompt, Math.max(cached.get(prompt) ?? 0, token.cachedTokens ?? 0));
     record.cachedTokens = cached.values().reduce((sum, tokens) => sum + tokens, 0);
     onToken(token);
   });
-  for await (const part of parts) yield { ...part, index, tokenizer };
+  for await (const part of parts) yield { ...part, tokenizer };
 }

@@ -57,13 +57,16 @@ export async function* answerParts(
   onToken: OnToken,
 ): AsyncGenerator<AnswerPart> {
   const scoresPrompt = echo !== undefined && request.promptLogprobs;
-  if (echo !== undefined && !scoresPrompt) yield { text: echo, tokens: [] };
-  if (promptOnly && !scoresPrompt) return yield { text: "", tokens: [], finish: "length" };
+  if (promptOnly && !scoresPrompt) return yield { text: echo!, tokens: [], finish: "length" };
 
+  // Not before the engine has taken the request: until then it may be refused.
+  let head = scoresPrompt ? undefined : echo;
   const shown = new ShownTokens(request.stopTokens, codePoints(echo ?? ""));
   let trims = trimStart;
   const { tokenizer } = model;
   for await (const event of generateText(engine, tokenizer, scoped(request, model), signal)) {
+    if (head !== undefined) yield { text: head, tokens: [] };
+    head = undefined;
     if (event.type === "prompt") {
       if (scoresPrompt) yield { text: echo, tokens: promptTokens(tokenizer, event) };
       if (promptOnly) return yield { text: "", tokens: [], finish: "length" };

@@ -24,6 +24,7 @@ import {
 import type { RequestRecord, RouteEnv } from "./request_log.ts";
 import { randomSeed } from "./sampling_values.ts";
 import { type ReadyModel, scoped, type Service } from "./service.ts";
+import { severalAnswers, type Start } from "./several.ts";
 import { parseTgiRequest } from "./tgi_schema.ts";
 import { type Answer, detailsShape, streamDetailsShape, streamShape } from "./tgi_shapes.ts";
 import { type TgiJob, validate } from "./tgi_validation.ts";
@@ -91,12 +92,18 @@ async function answer(c: RouteContext, service: Service, call: Call) {
   const { job, model } = call;
   const record = c.get("record");
   const waits = service.engine.stats().waiting > 0;
-  const answers: (Answer & WholeAnswer)[] = [];
-  for (let n = 0; n < job.bestOf; n++) {
+  const starts = Array.from({ length: job.bestOf }, (_, n): Start<Answer & WholeAnswer> => {
     const request = n === 0 ? job.request : reseeded(job.request);
     const seed = job.seed === null ? null : request.sampling.seed;
-    const next = await wholeAnswer(service, model, request, c.req.raw.signal);
-    answers.push({ ...next, seed });
+    return async function* (signal) {
+      yield { ...await wholeAnswer(service, model, request, signal), seed };
+    };
+  });
+  const answers: (Answer & WholeAnswer)[] = [];
+  for await (
+    const [n, next] of severalAnswers(starts, model.info.slots, c.req.raw.signal)
+  ) {
+    answers[n] = next;
     record.tokens = (record.tokens ?? 0) + next.end.generatedTokens;
     record.generationMs = performance.now() - call.validated;
   }

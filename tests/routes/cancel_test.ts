@@ -37,7 +37,7 @@ for (const path of ["/generate", "/generate_stream"]) {
   });
 }
 
-Deno.test("of best_of, the second sequence is never begun for a client that left", async () => {
+Deno.test("of best_of, a sequence that waits for its place is never begun for a client that left", async () => {
   const { app, engine, log } = testApp({ delay: FOREVER });
   await withServer(app, async (url) => {
     const leave = new AbortController();

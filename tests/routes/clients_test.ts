@@ -140,7 +140,7 @@ Deno.test("openai: an aborted stream, and an aborted answer, end the work", asyn
       await rejected;
       await until(() => engine.cancellations === before + 1 && engine.running === 0);
     }
-    // Of three choices only the first was ever begun.
+    // The engine has one place: of three choices only the first was ever begun.
     assert.equal(engine.requests.length, 3);
   });
 });

@@ -165,8 +165,7 @@ Deno.test("each choice has a seed of its own, which follows from the request's",
     return app.engine.requests.map(({ request }) => request.sampling.seed);
   };
   const first = await seeds({ n: 3, seed: 7 });
-  assert.equal(first[0], 7);
-  assert.equal(new Set(first.slice(0, 3)).size, 3);
+  assert.deepEqual(first.slice(0, 3), [7, 8793187370125032, 8579175485509065]);
   // A prompt's answers do not depend on those beside it.
   assert.deepEqual(first.slice(3), first.slice(0, 3));
   assert.deepEqual(await seeds({ n: 3, seed: 7 }), first);
