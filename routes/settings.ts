@@ -117,8 +117,7 @@ const OPTIONS = {
   "activations": option({
     variable: "ACTIVATIONS",
     placeholder: "FORM",
-    help:
-      "what batches and prompts are multiplied as: int16 (default), or int8, faster and less exact",
+    help: "form of batches and prompts: int16 (default), or int8, which is faster and less exact",
     expected: "int16 or int8",
     schema: z.enum(ACTIVATIONS).default("int16"),
   }),
@@ -133,8 +132,7 @@ const OPTIONS = {
   "prompt-lookup": option({
     variable: "PROMPT_LOOKUP",
     placeholder: "NUMBER",
-    help:
-      "tokens guessed from what the dialogue said before, verified in one step (default: 0, none)",
+    help: "tokens guessed from the dialogue so far and verified in one step (default: 0, none)",
     expected: "a whole number from 0 to 8",
     schema: whole(0, 8).default(0),
   }),
