@@ -77,14 +77,21 @@ Deno.test("a fault of the next worker, too: the engine is lost", async () => {
   }
 });
 
-Deno.test('fault "invalid": only its own request fails, and the worker goes on', () =>
+Deno.test('fault "invalid": of a batch only its own request fails, and the worker goes on', () =>
   withEngine(
-    { model: MODEL, slots: 1, restarts: 1, fault: { kind: "invalid", step: 6, workers: 1 } },
+    {
+      ...{ model: MODEL, slots: 3, restarts: 1, deterministic: true },
+      fault: { kind: "invalid", step: 6, workers: 1 },
+    },
     async (engine) => {
-      const running = refused(answer(engine, LONG), "failed");
-      const waiting = answer(engine, OTHER);
+      const running = refused(answer(engine, { ...LONG, maxNewTokens: 500 }), "failed");
+      const others = [OTHER, { ...OTHER, prompt: [7, 8, 9] }];
+      const beside = others.map((other) => answer(engine, other));
       await running;
-      assert.deepEqual(await waiting, await answer(engine, OTHER));
+      assert(engine.stats().rows > engine.stats().steps, "they shared steps");
+      for (const [i, other] of others.entries()) {
+        assert.deepEqual(await beside[i], await answer(engine, other));
+      }
       assert.equal(engine.stats().restarts, 0);
     },
   ));
