@@ -38,10 +38,8 @@ export const securityHeaders = secureHeaders({
 export function checkHost({ hosts }: Pick<Access, "hosts">): MiddlewareHandler {
   const names = hosts && new Set(hosts.map((name) => name.toLowerCase()));
   return createMiddleware(async (c, next) => {
-    // HTTP/1.0 may do without, and no browser speaks that.
-    const host = c.req.header("host");
-    if (names && host !== undefined) {
-      const name = host.toLowerCase().replace(/:\d{1,5}$/, "");
+    if (names) {
+      const name = hostOf(c).toLowerCase().replace(/:\d{1,5}$/, "");
       if (!isLoopback(name) && !names.has(name)) {
         throw new ApiError(
           403,
@@ -52,6 +50,11 @@ export function checkHost({ hosts }: Pick<Access, "hosts">): MiddlewareHandler {
     }
     await next();
   });
+}
+
+/** HTTP/2 says it in the URL alone; so does Deno for HTTP/1.0, whose clients may leave it out. */
+function hostOf(c: Context): string {
+  return c.req.header("host") ?? new URL(c.req.url).host;
 }
 
 const SAFE_METHODS = ["GET", "HEAD", "OPTIONS"];
@@ -82,7 +85,7 @@ function isForeign(c: Context, origins: Access["origins"]): boolean {
   const site = c.req.header("sec-fetch-site");
   if (origins.includes("*") || (origin && origins.includes(origin))) return false;
   if (site !== undefined) return site !== "same-origin" && site !== "none";
-  return origin !== undefined && origin.replace(/^[a-z]+:\/\//, "") !== c.req.header("host");
+  return origin !== undefined && origin.replace(/^[a-z]+:\/\//, "") !== hostOf(c);
 }
 
 /** Headers of an answer that a page of another origin may read. */

@@ -4,7 +4,8 @@
  *
  * Each token waits for an order on standard input: "token" lets one go, "flow" all of them, "new" all
  * those of later requests. So a test knows which events cannot have been sent yet. "drain" refuses
- * new requests, as SIGTERM does. Says on standard error when the engine sees that a client left.
+ * new requests, as SIGTERM does. Says on standard error when a token goes and when the engine sees
+ * that a client left.
  */
 import type { GenerateRequest, TokenEvent } from "../../model/engine.ts";
 import { createApp } from "../../routes/app.ts";
@@ -42,6 +43,7 @@ class GatedEngine extends FakeEngine {
       }
       signal?.throwIfAborted();
       if (!free && !this.flowing) this.allowed--;
+      if (!free) console.error("A token goes.");
       yield event;
     }
   }

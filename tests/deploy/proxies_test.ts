@@ -43,14 +43,19 @@ class Behind implements AsyncDisposable {
 
 interface Asked {
   tokens?: number;
+  /** Default: a short one. */
+  prompt?: string;
   stream?: boolean;
   session?: string;
   signal?: AbortSignal;
 }
 
-function ask(url: string, { tokens = 5, stream = true, session, signal }: Asked = {}) {
+function ask(
+  url: string,
+  { tokens = 5, prompt = "- Oui ?\n-", stream = true, session, signal }: Asked = {},
+) {
   const patience = AbortSignal.timeout(PATIENCE);
-  const body = { model: "", prompt: "- Oui ?\n-", max_tokens: tokens, stream };
+  const body = { model: "", prompt, max_tokens: tokens, stream };
   const { headers, ...post } = jsonPost(
     body,
     signal ? AbortSignal.any([signal, patience]) : patience,
@@ -229,6 +234,24 @@ for (const phase of ["before its first token", "in the middle of its answer"]) {
     await behind.servers[0]!.says(/A client left/);
   });
 }
+
+proxyTest(
+  "a client that leaves a whole answer to a long prompt ends its request",
+  async (start) => {
+    await using behind = await Behind.start(["a"]);
+    await using proxy = await start({ servers: behind.addresses });
+    const leaving = new AbortController();
+    const prompt = "- Oui ? ".repeat(200);
+    const answer = ask(proxy.url, { prompt, stream: false, signal: leaving.signal });
+    await behind.tell("token");
+    const log = behind.servers[0]!;
+    await log.says(/A token goes/);
+    leaving.abort();
+    await assert.rejects(answer, { name: "AbortError" });
+    await log.says(/A client left/);
+  },
+  ["haproxy"],
+);
 
 proxyTest("a body that is too long is refused by Clairon, in its own words", async (start) => {
   await using behind = await Behind.start(["a"]);

@@ -25,9 +25,13 @@ const FILES: Record<ProxyName, string> = {
 };
 const ROOT = new URL("../../", import.meta.url);
 
-/** A test for each of the two. */
-export function proxyTest(name: string, body: (start: StartProxy) => Promise<void>): void {
-  for (const proxy of PROXIES) {
+/** A test for each of the two, or of those named. */
+export function proxyTest(
+  name: string,
+  body: (start: StartProxy) => Promise<void>,
+  proxies: readonly ProxyName[] = PROXIES,
+): void {
+  for (const proxy of proxies) {
     const binary = findProgram(proxy);
     Deno.test({
       name: binary

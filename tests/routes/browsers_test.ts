@@ -161,6 +161,21 @@ Deno.test("a loopback server without a key answers to loopback names and allowed
   assert.ok(log.every(({ fault }) => fault === undefined));
 });
 
+Deno.test("over HTTP/2, which has no Host, the URL's name is checked in its place", async () => {
+  const { app } = testApp({}, {}, { hosts: ["claire.example"] });
+  for (
+    const [name, status] of [["claire.example", 200], ["127.0.0.1:8080", 200], [
+      "evil.example",
+      403,
+    ]] as const
+  ) {
+    assert.equal((await app.request(`http://${name}/info`)).status, status, name);
+  }
+  const own = { origin: "https://claire.example" };
+  assert.equal((await app.request("http://claire.example/generate", pagePost(own))).status, 200);
+  assert.equal((await app.request("http://127.0.0.1/generate", pagePost(own))).status, 403);
+});
+
 Deno.test("Host is checked where it protects: on loopback without a key, or if names are given", () => {
   const hosts = (args: string[], hostname?: string) =>
     accessOf(readSettings(args, {}), hostname).hosts;

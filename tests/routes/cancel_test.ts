@@ -1,4 +1,5 @@
 /** Clients that leave, on real loopback connections: their work ends, and nobody else's. */
+import { connect } from "node:http2";
 import { fileURLToPath } from "node:url";
 import assert from "node:assert/strict";
 import { FOREVER, jsonPost, testApp, until, withServer } from "./helpers.ts";
@@ -88,6 +89,22 @@ Deno.test("a client that never reads holds back its own generation and nobody el
     leave.abort();
     await response.body!.cancel().catch(() => {});
     await until(() => silent.outcome === "cancelled");
+  });
+});
+
+Deno.test("over HTTP/2 the client of a long request that is not streamed ends its generation, too", async () => {
+  const { app, engine, log } = testApp({ delay: FOREVER });
+  await withServer(app, async (url) => {
+    const client = connect(url);
+    const headers = { ":method": "POST", ":path": "/generate", "content-type": "application/json" };
+    const request = client.request(headers);
+    request.on("error", () => {});
+    request.end(JSON.stringify({ ...BODY, inputs: "a".repeat(900) }));
+    await until(() => engine.running === 1);
+    request.close(8); // CANCEL
+    await until(() => engine.cancellations === 1 && log.length === 1);
+    assert.equal(log[0]!.status, 499);
+    client.close();
   });
 });
 
