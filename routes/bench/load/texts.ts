@@ -18,21 +18,29 @@ const TRIES = 6;
 /** Tokens of a prompt with that text, whatever the API adds included; undefined if it cannot tell. */
 export type TokenCount = (text: string) => Promise<number | undefined>;
 
+/** A text's length in words and in tokens. */
+interface Counted {
+  length: number;
+  tokens: number;
+}
+
 export class Texts {
   readonly #lengths = new Map<number, number>();
 
   private constructor(
     private readonly count: TokenCount,
+    private readonly counted: Counted,
     private readonly perWord: number,
-    private readonly added: number,
   ) {}
 
   /** @param few tokens of a text of `FEW` words, if that is known */
   static async measure(count: TokenCount, few: number | undefined): Promise<Texts> {
     const many = few === undefined ? undefined : await count(words(MANY));
-    if (few === undefined || many === undefined) return new Texts(count, TOKENS_PER_WORD, 0);
-    const perWord = (many - few) / (MANY - FEW);
-    return new Texts(count, perWord, few - perWord * FEW);
+    const perWord = (many! - few!) / (MANY - FEW);
+    // A count that does not grow is none.
+    if (perWord > 0) return new Texts(count, { length: MANY, tokens: many! }, perWord);
+    const nobody = () => Promise.resolve(undefined);
+    return new Texts(nobody, { length: 0, tokens: 0 }, TOKENS_PER_WORD);
   }
 
   /** Makes prompts of so many tokens; no two begin alike. Only the first of a length is counted. */
@@ -44,22 +52,27 @@ export class Texts {
 
   /** About so many tokens to be added to a prompt. */
   more(tokens: number): string {
-    return words(this.#words(tokens));
+    return words(wordsFor(tokens / this.perWord));
   }
 
+  /** By secants through the last two texts that were counted. */
   async #find(tokens: number): Promise<number> {
-    let length = this.#words(tokens - this.added);
+    let { counted: last, perWord } = this;
+    let length = wordsFor(last.length + (tokens - last.tokens) / perWord);
     for (let tries = 0; tries < TRIES; tries++) {
       const found = await this.count(words(length));
       if (found === undefined || Math.abs(found - tokens) <= TOLERANCE * tokens) break;
-      const next = this.#words(length * this.perWord + tokens - found);
+      const slope = (found - last.tokens) / (length - last.length);
+      if (slope > 0 && slope < Infinity) perWord = slope;
+      last = { length, tokens: found };
+      const next = wordsFor(length + (tokens - found) / perWord);
       if (next === length) break;
       length = next;
     }
     return length;
   }
+}
 
-  #words(tokens: number): number {
-    return Math.max(1, Math.round(tokens / this.perWord));
-  }
+function wordsFor(length: number): number {
+  return Math.max(1, Math.round(length));
 }
