@@ -17,7 +17,7 @@ const DEFAULTS = {
   "sidecar-key": undefined,
   "gpu-memory": undefined,
   "path": undefined,
-  "activations": "int16",
+  "activations": undefined,
   "deterministic": false,
   "prompt-lookup": 0,
   "max-binding": undefined,
