@@ -42,6 +42,20 @@ export async function withEngine(
   }
 }
 
+/** A test whose steps share an engine: to start one takes longer than most of them. */
+export function engineTest(
+  name: string,
+  options: Partial<LocalEngineOptions>,
+  steps: Record<string, (engine: Engine, test: Deno.TestContext) => Promise<void>>,
+): void {
+  Deno.test(name, (test) =>
+    withEngine(options, async (engine) => {
+      for (const [step, run] of Object.entries(steps)) {
+        await test.step(step, (inner) => run(engine, inner));
+      }
+    }));
+}
+
 /** Reads an answer to its end. */
 export async function answer(
   engine: Engine,

@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import type { Engine } from "../../model/engine.ts";
 import { committedGolden, loadGolden } from "../golden.ts";
-import { type Answer, answer, ofItsOwn, request, until, withEngine } from "./engine_rig.ts";
+import {
+  type Answer,
+  answer,
+  engineTest,
+  ofItsOwn,
+  request,
+  until,
+  withEngine,
+} from "./engine_rig.ts";
 
 const MODEL = committedGolden("q4-g64-act");
 const PROMPT = loadGolden(MODEL).prompts[2]!.ids;
@@ -117,8 +125,8 @@ const LEAVING: Record<string, (engine: Engine) => Promise<unknown>> = {
   },
 };
 
-Deno.test("cancel: an answer is left", (test) =>
-  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
+engineTest("cancel: in decode", { model: MODEL, slots: 1 }, {
+  "an answer is left": async (engine, test) => {
     const expected = await answer(engine, { ...AFTER, ...ofItsOwn() });
     for (const [way, leave] of Object.entries(LEAVING)) {
       await test.step(way, async () => {
@@ -128,10 +136,8 @@ Deno.test("cancel: an answer is left", (test) =>
         assert(rows <= FEW, `${rows} more rows were computed`);
       });
     }
-  }));
-
-Deno.test("cancel: who stops reading blocks the others only until leaving", () =>
-  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
+  },
+  "who stops reading blocks the others only until leaving": async (engine) => {
     const expected = await answer(engine, { ...AFTER, ...ofItsOwn() });
     const leave = new AbortController();
     const stalled = engine.generate(request({ maxNewTokens: 1900 }), leave.signal);
@@ -141,10 +147,8 @@ Deno.test("cancel: who stops reading blocks the others only until leaving", () =
     leave.abort(LEFT);
     assert.deepEqual(await waiting, expected);
     assert(engine.stats().rows < 1900, "the stalled answer was computed to its end");
-  }));
-
-Deno.test("cancel: leaving after the last token, or twice, harms nobody", () =>
-  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
+  },
+  "leaving after the last token, or twice, harms nobody": async (engine) => {
     const expected = await answer(engine, { ...AFTER, ...ofItsOwn() });
     const leave = new AbortController();
     await answer(engine, {}, leave.signal);
@@ -156,4 +160,5 @@ Deno.test("cancel: leaving after the last token, or twice, harms nobody", () =>
     await reader.return!();
     await reader.return!();
     assert.deepEqual(await answer(engine, { ...AFTER, ...ofItsOwn() }), expected);
-  }));
+  },
+});

@@ -5,6 +5,7 @@ import { committedGolden, loadGolden } from "../golden.ts";
 import {
   type Answer,
   answer,
+  engineTest,
   ofItsOwn,
   refused,
   request,
@@ -33,26 +34,6 @@ async function readOn(reader: AsyncIterator<unknown>): Promise<void> {
   while (!(await reader.next()).done);
 }
 
-Deno.test("engine: requests at once are answered in order, each as when alone", () =>
-  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
-    const requests = [0, 1, 2, 0, 1, 2].map((i, n) => ({
-      prompt: PROMPTS[i]!,
-      maxNewTokens: 6 + n,
-      topTokens: n,
-      promptLogprobs: n % 2 === 0,
-    }));
-    const alone: Answer[] = [];
-    for (const changes of requests) alone.push(await answer(engine, { ...changes, ...ofItsOwn() }));
-    const order: number[] = [];
-    const together = await Promise.all(requests.map(async (changes, n) => {
-      const found = await answer(engine, { ...changes, ...ofItsOwn() });
-      order.push(n);
-      return found;
-    }));
-    assert.deepEqual(together, alone);
-    assert.deepEqual(order, [0, 1, 2, 3, 4, 5]);
-  }));
-
 const INVALID: Record<string, { changes: Partial<GenerateRequest>; says: RegExp }> = {
   "no prompt": { changes: { prompt: [] }, says: /no token/ },
   "an id beyond the vocabulary": { changes: { prompt: [1, 512] }, says: /below 512.* 512/ },
@@ -67,19 +48,6 @@ const INVALID: Record<string, { changes: Partial<GenerateRequest>; says: RegExp 
   },
   "too many top tokens": { changes: { topTokens: 21 }, says: /0 to 20/ },
 };
-
-Deno.test("engine: an impossible request is refused in a sentence, and the next is served", () =>
-  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
-    const before = await answer(engine);
-    for (const [name, { changes, says }] of Object.entries(INVALID)) {
-      const message = await refused(answer(engine, changes), "invalid");
-      assert.match(message, says, name);
-      assert.match(message, /^[A-Z0-9][^\n]*\.$/, name);
-    }
-    assert.deepEqual(await answer(engine), before);
-    const { waiting, running, blocksUsed } = engine.stats();
-    assert.deepEqual({ waiting, running, blocksUsed }, { waiting: 0, running: 0, blocksUsed: 0 });
-  }));
 
 Deno.test("engine: prompt and answer may be as long as the KV cache", () =>
   withEngine({ model: MODEL, slots: 1, kvBytes: 64 * 512 + 1 }, async (engine) => {
@@ -170,8 +138,37 @@ Deno.test("engine: while loading every request is refused", async () => {
   }
 });
 
-Deno.test("engine: drain lets running and waiting answers end and refuses new ones", () =>
-  withEngine({ model: MODEL, slots: 1 }, async (engine) => {
+engineTest("engine: one request after the other", { model: MODEL, slots: 1 }, {
+  "requests at once are answered in order, each as when alone": async (engine) => {
+    const requests = [0, 1, 2, 0, 1, 2].map((i, n) => ({
+      prompt: PROMPTS[i]!,
+      maxNewTokens: 6 + n,
+      topTokens: n,
+      promptLogprobs: n % 2 === 0,
+    }));
+    const alone: Answer[] = [];
+    for (const changes of requests) alone.push(await answer(engine, { ...changes, ...ofItsOwn() }));
+    const order: number[] = [];
+    const together = await Promise.all(requests.map(async (changes, n) => {
+      const found = await answer(engine, { ...changes, ...ofItsOwn() });
+      order.push(n);
+      return found;
+    }));
+    assert.deepEqual(together, alone);
+    assert.deepEqual(order, [0, 1, 2, 3, 4, 5]);
+  },
+  "an impossible request is refused in a sentence, and the next is served": async (engine) => {
+    const before = await answer(engine);
+    for (const [name, { changes, says }] of Object.entries(INVALID)) {
+      const message = await refused(answer(engine, changes), "invalid");
+      assert.match(message, says, name);
+      assert.match(message, /^[A-Z0-9][^\n]*\.$/, name);
+    }
+    assert.deepEqual(await answer(engine), before);
+    const { waiting, running, blocksUsed } = engine.stats();
+    assert.deepEqual({ waiting, running, blocksUsed }, { waiting: 0, running: 0, blocksUsed: 0 });
+  },
+  "drain lets running and waiting answers end and refuses new ones": async (engine) => {
     const expected = await answer(engine, { maxNewTokens: 60 });
     const running = answer(engine, { maxNewTokens: 60 });
     const waiting = answer(engine, { maxNewTokens: 60 });
@@ -185,7 +182,8 @@ Deno.test("engine: drain lets running and waiting answers end and refuses new on
     await done;
     await engine.drain();
     await refused(answer(engine), "draining");
-  }));
+  },
+});
 
 Deno.test("engine: drain does not wait for those who leave", () =>
   withEngine({ model: MODEL, slots: 1 }, async (engine) => {

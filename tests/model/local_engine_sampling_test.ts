@@ -4,7 +4,7 @@ import { type Engine, GREEDY, type Sampling, type TokenLogprob } from "../../mod
 import { committedGolden, loadGolden } from "../golden.ts";
 import { loadReference, logSoftmax, type Reference } from "../reference.ts";
 import type { Processed } from "../reference_sampling.ts";
-import { type Answer, answer, ofItsOwn, refused, withEngine } from "./engine_rig.ts";
+import { type Answer, answer, engineTest, ofItsOwn, refused, withEngine } from "./engine_rig.ts";
 import { expected } from "./sampling.ts";
 
 const MODEL = committedGolden("q4-g128-act");
@@ -108,14 +108,6 @@ async function checkAnswer(engine: Engine, reference: Reference, sampling: Parti
   });
 }
 
-Deno.test("engine: each token is drawn from what the oracle leaves", (test) =>
-  withEngine({ model: MODEL }, async (engine) => {
-    const reference = await loadReference(MODEL);
-    for (const [name, sampling] of Object.entries(SAMPLINGS)) {
-      await test.step(name, () => checkAnswer(engine, reference, sampling));
-    }
-  }));
-
 const HOT: Sampling = { ...GREEDY, temperature: 6, topK: 40, topP: 0.95, seed: 1 };
 
 Deno.test("engine: a seed repeats its answer to the bit, and other seeds give others", () =>
@@ -149,8 +141,14 @@ Deno.test("engine: a seed repeats its answer after a restart", async () => {
   assert.deepEqual(answers[0], answers[1]);
 });
 
-Deno.test("engine: a biased token always comes or never, and the next request knows no bias", () =>
-  withEngine({ model: MODEL }, async (engine) => {
+engineTest("engine: sampling", { model: MODEL }, {
+  "each token is drawn from what the oracle leaves": async (engine, test) => {
+    const reference = await loadReference(MODEL);
+    for (const [name, sampling] of Object.entries(SAMPLINGS)) {
+      await test.step(name, () => checkAnswer(engine, reference, sampling));
+    }
+  },
+  "a biased token always comes or never, and the next request knows no bias": async (engine) => {
     const request = { prompt: PROMPT, maxNewTokens: 12, sampling: { ...HOT, seed: 3 } };
     const plain = await answer(engine, request);
     const wanted = { ...HOT, logitBias: [[5, 100]] } satisfies Sampling;
@@ -165,23 +163,20 @@ Deno.test("engine: a biased token always comes or never, and the next request kn
     });
     assert.deepEqual(without.ids.filter((id) => plain.ids.includes(id)), []);
     assert.deepEqual(await answer(engine, request), plain);
-  }));
-
-Deno.test("engine: a bias that is no number, or of no token, is refused", () =>
-  withEngine({ model: MODEL }, async (engine) => {
+  },
+  "a bias that is no number, or of no token, is refused": async (engine) => {
     for (const bias of [[1e6, 1], [-1, 1], [0.5, 1], [3, NaN], [3, Infinity]] as const) {
       const sampling = { ...GREEDY, logitBias: [bias] };
       const message = await refused(answer(engine, { prompt: PROMPT, sampling }), "invalid");
       assert.match(message, /^Biases are finite, for ids below \d+: /);
     }
-  }));
-
-Deno.test("engine: what one request generated is not counted against the next", () =>
-  withEngine({ model: MODEL }, async (engine) => {
+  },
+  "what one request generated is not counted against the next": async (engine) => {
     const sampling = { ...GREEDY, frequencyPenalty: 2, presencePenalty: 2, repetitionPenalty: 1.5 };
     const request = { prompt: PROMPT, maxNewTokens: 24, sampling };
     const first = await answer(engine, request);
     const plain = await answer(engine, { ...request, sampling: GREEDY });
     assert.notDeepEqual(first.ids, plain.ids);
     assert.deepEqual(await answer(engine, request), first);
-  }));
+  },
+});
