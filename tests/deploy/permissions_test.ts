@@ -128,19 +128,12 @@ Deno.test("the launcher runs the task with the same permissions, as one process"
   assert.ok(!words.includes("-A"));
 });
 
-Deno.test("deno serve answers with the same permissions", async () => {
+Deno.test("deno serve answers with the same permissions, and ends once its answers have", async () => {
   const first = ["serve", "--no-prompt", "--host", "127.0.0.1", "--port", "0"];
   await using server = new ServerProcess([...FLAGS, MAIN], { MODEL: "" }, first);
   const url = await server.url();
   await server.says(/Clairon serves/);
   assert.equal((await fetch(`${url}/health`)).status, 200);
-});
-
-Deno.test("deno serve ends at SIGTERM, once its answers have ended", async () => {
-  const first = ["serve", "--no-prompt", "--host", "127.0.0.1", "--port", "0"];
-  await using server = new ServerProcess([...FLAGS, MAIN], { MODEL: "" }, first);
-  const url = await server.url();
-  await server.says(/Clairon serves/);
   const answer = fetch(`${url}/generate`, {
     method: "POST",
     headers: { "content-type": "application/json" },
