@@ -191,8 +191,11 @@ function allParts(
   onToken: (i: number, token: TokenTextEvent) => void = () => {},
 ) {
   const starts = work.job.prompts.flatMap((prompt, p) =>
-    Array.from({ length: each }, (_, nth) => (signal: AbortSignal) =>
-      choiceParts(work, prompt, nth, signal, (token) => onToken(p * each + nth, token)))
+    Array.from(
+      { length: each },
+      (_, nth) => (signal: AbortSignal) =>
+        choiceParts(work, prompt, nth, signal, (token) => onToken(p * each + nth, token)),
+    )
   );
   return severalAnswers(starts, work.model.info.slots, signal);
 }

@@ -23,13 +23,7 @@ import { httpFigures } from "./http_figures.ts";
 import { load } from "./load/load.ts";
 import { LOAD_FLAGS, readLoadOrder, wantsLoad } from "./load/order.ts";
 import { lookupFigures } from "./lookup_figures.ts";
-import {
-  changesArithmetic,
-  MODE_FLAGS,
-  modeOptions,
-  type Modes,
-  readModes,
-} from "./modes.ts";
+import { changesArithmetic, MODE_FLAGS, modeOptions, type Modes, readModes } from "./modes.ts";
 import { planFor } from "./plan.ts";
 import { Prompts } from "./prompts.ts";
 import { compare, table } from "./report.ts";

@@ -3,7 +3,7 @@
  *
  * Knows their flags, and which options of the engine they are. Knows no figure.
  */
-import { ACTIVATIONS, type ActivationForm, numberBytesOf } from "../../model/activation_names.ts";
+import { type ActivationForm, ACTIVATIONS, numberBytesOf } from "../../model/activation_names.ts";
 import type { Arguments } from "../../model/cli/arguments.ts";
 import type { Flags } from "../../model/cli/flags.ts";
 

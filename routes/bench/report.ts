@@ -113,7 +113,18 @@ function overhead({ decode_tok_s, forward_tok_s }: Figures): string {
 /** The change of every figure that both runs have, in per cent of the earlier one. */
 export function compare(now: Figures, before: Figures): string {
   const earlier = new Map(linesOf(before).map((line) => [key(line), line.value]));
-  const differing = (["adapter", "path", "bits", "group", "act_order", "model", "short", "activations", "deterministic", "prompt_lookup"] as const)
+  const differing = ([
+    "adapter",
+    "path",
+    "bits",
+    "group",
+    "act_order",
+    "model",
+    "short",
+    "activations",
+    "deterministic",
+    "prompt_lookup",
+  ] as const)
     .filter((name) => now[name] !== before[name])
     .map((name) => `  ${name} was ${before[name]}, is ${now[name]}`);
   const lines = linesOf(now).flatMap((line) => {

@@ -5,7 +5,7 @@
  */
 import { SAMPLING } from "../plan.ts";
 import { type Api, ask, countTokens, firstModel, LoadError, type Target } from "./client.ts";
-import { FEW, type TokenCount, Texts } from "./texts.ts";
+import { FEW, Texts, type TokenCount } from "./texts.ts";
 import { words } from "./words.ts";
 
 /** What OpenAI's own API takes. */
