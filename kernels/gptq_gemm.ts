@@ -15,11 +15,11 @@
 import { compileKernel, defineKernel, type KernelSource } from "../gpu/kernel.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { FINISH } from "./gptq_finish.ts";
+import { byteProducts, BYTES } from "./gptq_gemm_bytes.ts";
 import { halfProducts, HALVES } from "./gptq_gemm_halves.ts";
 import { matrixConstants, type MatrixShape } from "./gptq_shape.ts";
 import type { Tile } from "./gptq_tiles.ts";
 import code from "./gptq_gemm.wgsl" with { type: "text" };
-import bytes from "./gptq_gemm_bytes.wgsl" with { type: "text" };
 
 /** Rows that one round puts together. */
 const ROUND_ROWS = 8;
@@ -81,24 +81,14 @@ function text({ rows, outputs, lanes, threads }: Tile, halves: number | undefine
   ).flat();
   return (halves ? "enable f16;\n" : "") + FINISH +
     Object.entries(constants).map(([name, value]) => `const ${name} = ${value}u;\n`).join("") +
-    `const ROUND_ROWS = ${roundRows}u;\n` + (halves ? HALVES : bytes) +
+    `const ROUND_ROWS = ${roundRows}u;\n` + (halves ? HALVES : BYTES) +
     code
       .replace("//SUMS", quadSums.flat().map((sum) => `var ${sum} = vec4(0.0);`).join("\n  "))
       .replace(
         "//PRODUCTS",
-        quads.map((q) => halves ? halfProducts(halves, q, rows) : productsOf(q, rows)).join("\n"),
+        quads.map((q) => halves ? halfProducts(halves, q, rows) : byteProducts(q, rows)).join("\n"),
       )
       .replace("//ROUNDS", rounds.join("\n  "));
-}
-
-/** All rows times the quad of outputs of this thread that is number `q`. */
-function productsOf(q: number, rows: number): string {
-  return `{
-      let quad = quad_at(min(local + ${q}u * 4u * GROUPS_OF_LANES, slice.count - 4u), chunk);
-      ${
-    count(rows).map((r) => `sum${r}_${q} += product(quad, row + ${r}u, chunk);`).join("\n      ")
-  }
-    }`;
 }
 
 function count(length: number): number[] {

@@ -1,6 +1,6 @@
 // Y = epilogue(X W^T + bias) for many rows. gptq_gemm.ts draws who reads what, declares ROWS, QUADS,
 // LANES, THREADS and ROUND_ROWS, and writes out what the comments of one word stand for. How a quad of
-// outputs meets a chunk of a row is in gptq_gemm_bytes.wgsl and gptq_gemm_halves.ts.
+// outputs meets a chunk of a row is in gptq_gemm_bytes.ts and gptq_gemm_halves.ts.
 //
 // A slice begins at a multiple of 32 outputs when they leave in chunks (gelu), and holds a multiple
 // of 4; eight groups of lanes make a chunk of outputs then. The texts of dot_bytes and finish are in

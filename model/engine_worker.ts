@@ -7,7 +7,7 @@ import { type Gpu, openGpu } from "../gpu/device.ts";
 import { findGraphicsMemory, totalOf } from "../gpu/graphics_memory.ts";
 import { CheckpointError } from "./checkpoint/error.ts";
 import { type EngineInfo, type GenerateRequest, MAX_TOP_TOKENS } from "./engine.ts";
-import { bestNumbers, Falcon } from "./falcon.ts";
+import { Falcon } from "./falcon.ts";
 import { injector } from "./fault.ts";
 import { kvBytesPerToken } from "./kv_cache.ts";
 import { COUNTERS, type FromWorker, type LoadOptions, type ToWorker } from "./messages.ts";
@@ -219,7 +219,7 @@ function describe(
     software: gpu.software,
     path: model.path.name,
     pathReason: model.path.reason,
-    activations: numbers ?? bestNumbers(gpu),
+    activations: numbers ?? "int16",
     deterministic: model.state.limits.deterministic ?? false,
     bits: quantization.bits,
     groupSize: quantization.groupSize,

@@ -31,8 +31,8 @@ export interface FalconOptions {
   maxRows?: number;
   /** The way of one-row steps. Default: auto. */
   path?: Path;
-  /** What steps of several rows multiply. Default: "f16", or "int16" where the GPU has no halves. */
-  numbers?: Arithmetic["numbers"] | undefined;
+  /** What steps of several rows multiply. Default: "int16". */
+  numbers?: Arithmetic["numbers"];
   /** Whether rows are computed alike whatever else a step holds, by one family of kernels. */
   deterministic?: boolean;
   /** Workgroups of the persistent path, instead of as many as the GPU runs at once; for tests. */
@@ -70,12 +70,14 @@ export class Falcon {
       const { config, quantization } = checkpoint;
       const tensors = await findFalconTensors(checkpoint);
       const { slots, ...limits } = fitLimits(gpu, config, options);
-      const { path = "auto", onProgress, kvBytes, cardBytes, numbers = bestNumbers(gpu) } = options;
+      const { path = "auto", onProgress, kvBytes, cardBytes, numbers = "int16" } = options;
       const { deterministic = false } = limits;
       const way = deterministic ? "portable" : path;
       // What cannot be is refused before the weights are read.
       if (numbers === "f16" && !gpu.halves) {
-        throw new GpuError("This GPU cannot multiply f16 numbers: take int16, or let us choose.");
+        throw new GpuError(
+          "This GPU cannot compute in half precision, which activations as f16 ask for: take int16.",
+        );
       }
       if (kvBytes !== undefined) kvBlocks(gpu, config, kvBytes);
       const together = way === "persistent" || (way === "auto" && !gpu.software);
@@ -108,11 +110,6 @@ export class Falcon {
 export async function settle(gpu: Gpu): Promise<void> {
   await gpu.device.queue.onSubmittedWorkDone();
   gpu.check();
-}
-
-/** The fastest of the accurate ones. */
-export function bestNumbers({ halves }: Gpu): Arithmetic["numbers"] {
-  return halves ? "f16" : "int16";
 }
 
 /** How much a step may hold on this GPU: every sequence can have its row and its logits in it. */

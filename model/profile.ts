@@ -19,7 +19,7 @@ import { tokenBytes, type Traffic, traffic } from "./traffic.ts";
 export interface ProfileOptions {
   path: Path;
   /** See `FalconOptions`. */
-  numbers: ActivationForm | undefined;
+  numbers: ActivationForm;
   deterministic: boolean;
   /** Tokens before the first decoded one; context and `tokens` fit the model's positions. */
   contexts: readonly number[];

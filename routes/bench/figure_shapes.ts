@@ -14,7 +14,7 @@ import type { Plan } from "./plan.ts";
 /** What a run is of, and where. */
 export function heading(
   { name, short, commit }: { name: string; short: boolean; commit: string | null },
-  { deterministic, promptLookup }: Modes,
+  { activations, deterministic, promptLookup }: Modes,
   info: EngineInfo,
 ) {
   return {
@@ -27,7 +27,7 @@ export function heading(
     bits: info.bits,
     group: info.groupSize,
     act_order: info.actOrder,
-    activations: info.activations ?? "int16",
+    activations,
     deterministic,
     prompt_lookup: promptLookup,
     load_s: info.loadSeconds,

@@ -14,9 +14,7 @@ export const MODE_FLAGS: Flags = {
   activations: {
     value: "FORM",
     variable: "ACTIVATIONS",
-    help: `what several rows are multiplied as: ${
-      ACTIVATIONS.join(", ")
-    } (default: f16, or int16 where the GPU has no halves)`,
+    help: `what several rows are multiplied as: ${ACTIVATIONS.join(", ")} (default: int16)`,
   },
   deterministic: {
     variable: "DETERMINISTIC",
@@ -30,22 +28,19 @@ export const MODE_FLAGS: Flags = {
 };
 
 export interface Modes {
-  /** Undefined: the best that the GPU has. */
-  activations: ActivationForm | undefined;
+  activations: ActivationForm;
   deterministic: boolean;
   /** Tokens guessed at a time. */
   promptLookup: number;
 }
 
 /** What the engine does where it is told nothing. */
-export const PLAIN: Modes = { activations: undefined, deterministic: false, promptLookup: 0 };
+export const PLAIN: Modes = { activations: "int16", deterministic: false, promptLookup: 0 };
 
 /** @throws {UsageError} for a value that is none */
 export function readModes(args: Arguments): Modes {
   return {
-    activations: args.has("activations")
-      ? args.choice("activations", ACTIVATIONS, "int16")
-      : undefined,
+    activations: args.choice("activations", ACTIVATIONS, PLAIN.activations),
     deterministic: args.has("deterministic"),
     promptLookup: args.whole("prompt-lookup", 0, MOST_GUESSES) ?? PLAIN.promptLookup,
   };

@@ -68,7 +68,7 @@ export function table(figures: Figures): string {
 
 function modesOf({ activations, deterministic, prompt_lookup }: Figures): string {
   return [
-    activations,
+    ...(activations === "int16" ? [] : [activations]),
     ...(deterministic ? ["deterministic"] : []),
     ...(prompt_lookup > 0 ? [`prompt lookup of ${prompt_lookup}`] : []),
   ].map((mode) => `, ${mode}`).join("");

@@ -17,7 +17,7 @@ const DEFAULTS = {
   "sidecar-key": undefined,
   "gpu-memory": undefined,
   "path": undefined,
-  "activations": undefined,
+  "activations": "int16",
   "deterministic": false,
   "prompt-lookup": 0,
   "max-binding": undefined,

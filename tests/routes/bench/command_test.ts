@@ -98,7 +98,7 @@ Deno.test("bench: wrong arguments get a sentence and 2, a wrong model 1, before 
   assert.match(path.stderr, /^--path must be auto, portable or persistent, found "fast"\.\n$/);
   const form = await bench("--activations", "int4");
   assert.equal(form.code, 2);
-  assert.match(form.stderr, /^--activations must be f16, int16 or int8, found "int4"\.\n$/);
+  assert.match(form.stderr, /^--activations must be int16, f16 or int8, found "int4"\.\n$/);
   const model = await bench("--model", "no/such/folder");
   assert.equal(model.code, 1);
   assert.match(model.stderr, /^"no\/such\/folder": the model should be a folder .*\n$/);

@@ -1,6 +1,11 @@
-// Four outputs of a matrix times a chunk of a row, in integer products of four bytes (activation.ts).
-// A text of gptq_gemm.wgsl, which declares what it reads; dot_bytes is in gptq_finish.ts.
-
+/**
+ * Four outputs of a matrix times a chunk of a row in integer products of four bytes, as WGSL text of
+ * `gptq_gemm`.
+ *
+ * Knows the layouts of `gptq_repack` and `activation.ts`. It is no kernel and has no bindings;
+ * `dot_bytes` is in `gptq_finish.ts`.
+ */
+export const BYTES = `
 // A chunk of one output's weights: bytes for the even and the odd quads of inputs.
 struct Weights { even: vec4<u32>, odd: vec4<u32> }
 
@@ -52,4 +57,14 @@ fn product(quad: Quad, row: u32, chunk: u32) -> vec4<f32> {
   let last = x[at + 4u * CHUNKS];
   let sum = f32(bitcast<i32>(last.y));
   return quad.scale * (bitcast<f32>(last.x) * (vec4<f32>(whole) - quad.zero * sum));
+}
+`;
+
+/** What the kernel does with quad `q` of a thread's outputs and a chunk: adds to sum0_q, sum1_q, ... */
+export function byteProducts(q: number, rows: number): string {
+  const row = (r: number) => `sum${r}_${q} += product(quad, row + ${r}u, chunk);`;
+  return `{
+      let quad = quad_at(min(local + ${q}u * 4u * GROUPS_OF_LANES, slice.count - 4u), chunk);
+      ${Array.from({ length: rows }, (_, r) => row(r)).join("\n      ")}
+    }`;
 }
