@@ -3,7 +3,7 @@
  * had. In software one workgroup takes the persistent path.
  */
 import assert from "node:assert/strict";
-import type { Gpu } from "../../gpu/device.ts";
+import { type Gpu, GpuError } from "../../gpu/device.ts";
 import { readOnce } from "../../gpu/readback.ts";
 import { Falcon } from "../../model/falcon.ts";
 import { choosePath } from "../../model/path.ts";
@@ -87,6 +87,24 @@ Deno.test("workgroups that do not meet while they are timed lose", () =>
       reason: "The persistent path cannot be taken: its workgroups did not meet.",
     });
     assert.equal(gpu.allocatedBytes, before);
+  }));
+
+Deno.test("a driver's words go to the log, not into the reason", () =>
+  withGpu(async (gpu) => {
+    const model = await load(gpu);
+    const time = () => Promise.reject(new GpuError("driver 12 said no"));
+    const logged: string[] = [];
+    const { error } = console;
+    console.error = (line: string) => logged.push(line);
+    try {
+      assert.deepEqual(await choosePath(model, "auto", { workgroups: 1, time }), {
+        name: "portable",
+        reason: "the GPU refused the persistent one, see the log",
+      });
+    } finally {
+      console.error = error;
+    }
+    assert.deepEqual(logged, ["The persistent path cannot be taken: driver 12 said no"]);
   }));
 
 Deno.test("a named path is not timed, and a software adapter's neither", () =>
