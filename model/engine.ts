@@ -123,7 +123,7 @@ export interface EngineInfo {
   software: boolean;
   /** The way that decoding takes: "portable" or "persistent"; see `path.ts`. */
   path: string;
-  /** Why it is not the persistent one, or how many workgroups that has. */
+  /** Why that one, in words. */
   pathReason?: string;
   /** What several rows are multiplied as: half precision, whole numbers of two bytes, or of one. */
   activations?: "f16" | "int16" | "int8";

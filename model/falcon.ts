@@ -80,7 +80,8 @@ export class Falcon {
         );
       }
       if (kvBytes !== undefined) kvBlocks(gpu, config, kvBytes);
-      const together = way === "persistent" || (way === "auto" && !gpu.software);
+      const tried = way === "auto" && (!gpu.software || options.workgroups !== undefined);
+      const together = way === "persistent" || tried;
       const weights = await loadWeights(gpu, checkpoint, tensors, onProgress, together);
       const { maxPositions } = limits;
       const { allocatedBytes: takenBytes, maxBindingBytes, software } = gpu;
@@ -94,7 +95,7 @@ export class Falcon {
       const parts = { gpu, config, weights, state, kv, forward };
       const chosen = deterministic
         ? { name: "portable" as const, reason: "deterministic" }
-        : await choosePath(parts, way, options.workgroups);
+        : await choosePath(parts, way, { workgroups: options.workgroups });
       return new Falcon(gpu, config, quantization, weights, kv, state, forward, chosen, slots);
     } finally {
       checkpoint.close();

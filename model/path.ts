@@ -8,14 +8,15 @@ import { readOnce } from "../gpu/readback.ts";
 import type { FalconConfig } from "./config.ts";
 import type { Forward } from "./forward.ts";
 import type { KvCache } from "./kv_cache.ts";
-import { PersistentLayers } from "./persistent_layers.ts";
+import { fasterPath, timePaths } from "./path_times.ts";
+import { PathError, PersistentLayers } from "./persistent_layers.ts";
 import type { State } from "./state.ts";
 import type { Path } from "./path_names.ts";
 import type { FalconWeights } from "./weights.ts";
 
 export interface ChosenPath {
   name: "portable" | "persistent";
-  /** Why it is not the persistent one, or how many workgroups that has. */
+  /** Why that one, in words: what was asked for, what is missing, or how long tokens take. */
   reason: string;
 }
 
@@ -33,38 +34,64 @@ interface Parts {
   forward: Forward;
 }
 
+/** What `choosePath` does in another way for a test. */
+interface Trial {
+  /** Workgroups of the persistent path, instead of as many as are seen to meet. */
+  workgroups?: number | undefined;
+  time?: typeof timePaths;
+}
+
 /**
- * Sets `forward` on its path. `auto` takes the persistent one where it works: the GPU runs enough
- * workgroups at once, and the logits agree with the portable path's.
+ * Sets `forward` on its path. `auto` takes the faster one, by trying, where both work: where the GPU
+ * runs enough workgroups at once, and the logits agree. A software adapter is not tried unless
+ * `workgroups` are given.
  *
- * @param workgroups of the persistent path, instead of as many as are seen to meet; for tests
  * @throws {GpuError} when `persistent` was asked for and cannot be had.
  */
 export async function choosePath(
   parts: Parts,
   path: Path,
-  workgroups?: number,
+  { workgroups, time = timePaths }: Trial = {},
 ): Promise<ChosenPath> {
   const { gpu, config, weights, state, kv, forward } = parts;
   if (path === "portable") return { name: "portable", reason: "asked for" };
-  if (path === "auto" && gpu.software) {
+  if (path === "auto" && gpu.software && workgroups === undefined) {
     return { name: "portable", reason: "workgroups of a software adapter cannot meet" };
   }
+  let layers: PersistentLayers | undefined;
   try {
     // A software adapter runs one workgroup after the other.
     const given = workgroups ?? (gpu.software ? 1 : undefined);
     const surroundings = { state, kv, angles: forward.angles };
-    const layers = await PersistentLayers.create(gpu, config, weights, surroundings, given);
+    layers = await PersistentLayers.create(gpu, config, weights, surroundings, given);
     await prove(parts, layers);
-    forward.persistent = layers;
-    return { name: "persistent", reason: `${layers.workgroups} workgroups` };
+    const held = `${layers.workgroups} workgroups`;
+    let chosen: ChosenPath = { name: "persistent", reason: held };
+    if (path === "auto") {
+      chosen = fasterPath(await time(parts, layers));
+      await checkMet(gpu, layers);
+      if (chosen.name === "persistent") chosen.reason = `${held}, ${chosen.reason}`;
+    }
+    if (chosen.name === "persistent") forward.persistent = layers;
+    return chosen;
   } catch (error) {
     if (path === "persistent" || !(error instanceof GpuError)) throw error;
-    return { name: "portable", reason: error.message };
+    if (error instanceof PathError) return { name: "portable", reason: error.message };
+    console.error(`The persistent path cannot be taken: ${error.message}`);
+    return { name: "portable", reason: "the GPU refused the persistent one, see the log" };
+  } finally {
+    if (forward.persistent === undefined) layers?.free();
   }
 }
 
-/** @throws {GpuError} unless both paths agree, at several lengths of context. */
+/** @throws {PathError} when workgroups waited in vain since the layers were prepared. */
+async function checkMet(gpu: Gpu, { broken: { buffer, offset } }: PersistentLayers) {
+  const words = new Uint32Array(await readOnce(gpu, buffer, offset + 4));
+  if (words[offset / 4] === 0) return;
+  throw new PathError("its workgroups did not meet");
+}
+
+/** @throws {PathError} unless both paths agree, at several lengths of context. */
 async function prove({ gpu, config, state, kv, forward }: Parts, layers: PersistentLayers) {
   const { maxPositions } = state.limits;
   const positions = new Set(TRIALS.map((position) => Math.min(position, maxPositions - 1)));
@@ -77,13 +104,9 @@ async function prove({ gpu, config, state, kv, forward }: Parts, layers: Persist
       const expected = await logitsAt(gpu, config, forward, state, position);
       forward.persistent = layers;
       const found = await logitsAt(gpu, config, forward, state, position);
-      const { buffer, offset } = layers.broken;
-      const [broken] = new Uint32Array(await readOnce(gpu, buffer, offset + 4)).slice(offset / 4);
+      await checkMet(gpu, layers);
       const error = nmse(found, expected);
-      if (broken !== 0 || !(error <= AGREEMENT)) {
-        const what = broken ? "its workgroups did not meet" : `its logits differ (NMSE ${error})`;
-        throw new GpuError(`The persistent path cannot be taken: ${what}.`);
-      }
+      if (!(error <= AGREEMENT)) throw new PathError(`its logits differ (NMSE ${error})`);
     }
   } finally {
     forward.persistent = undefined;

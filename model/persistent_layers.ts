@@ -37,21 +37,33 @@ export interface Surroundings {
   angles: GPUBuffer;
 }
 
+/** Why there is no persistent path, in our own words: anybody may read it. */
+export class PathError extends GpuError {
+  override name = "PathError";
+
+  constructor(reason: string) {
+    super(`The persistent path cannot be taken: ${reason}.`);
+  }
+}
+
 type Layers = BoundKernel<[workgroups: number]>;
 type Exchange = Record<"shares" | "qkv" | "ffn" | "mix" | "mixWeights", GPUBuffer>;
 
 export class PersistentLayers {
   private constructor(
+    private readonly gpu: Gpu,
     /** Of each dispatch. */
     readonly workgroups: number,
     private readonly arenas: Layers[],
+    private readonly exchange: Exchange,
     private readonly meeting: MeetingPoint,
   ) {}
 
   /**
    * Compiles and binds a kernel an arena. With `workgroups` it takes that many unseen.
    *
-   * @throws {GpuError} saying why this GPU or model cannot do it.
+   * @throws {PathError} saying why this GPU or model cannot do it.
+   * @throws {GpuError} when the GPU refuses the kernel.
    */
   static async create(
     gpu: Gpu,
@@ -63,13 +75,13 @@ export class PersistentLayers {
     const { hiddenSize: hidden, ffnSize: ffn, headDim } = config;
     const reason = cannotDecodeLayers(gpu, { hidden, ffn, headDim }) ??
       cannotBeShown(weights, surroundings.kv);
-    if (reason !== undefined) throw new GpuError(`The persistent path cannot be taken: ${reason}.`);
+    if (reason !== undefined) throw new PathError(reason);
     const rig = new Rig(gpu, shapeOf(config, weights, surroundings.kv), surroundings);
     const held = workgroups ?? await rig.workgroupsHeld(weights.arenas[0]);
     const exchange = rig.exchange(packShares(shares(rig.shape, held)), held);
     const arenas: Layers[] = [];
     for (const arena of weights.arenas) arenas.push(await rig.bind(arena, exchange, held));
-    return new PersistentLayers(held, arenas, rig.meeting);
+    return new PersistentLayers(gpu, held, arenas, exchange, rig.meeting);
   }
 
   /** Whether workgroups waited in vain since `prepare`: what was computed then is nothing. */
@@ -85,6 +97,12 @@ export class PersistentLayers {
   /** Encodes all layers for the one row of the step: `state.x` goes from embedding to output. */
   encode(pass: GPUComputePassEncoder): void {
     for (const arena of this.arenas) arena.dispatch(pass, this.workgroups);
+  }
+
+  /** Frees all that it alone has; weights and KV cache are everybody's. */
+  free(): void {
+    for (const buffer of Object.values(this.exchange)) this.gpu.freeBuffer(buffer);
+    this.gpu.freeBuffer(this.meeting.buffer);
   }
 }
 
@@ -188,7 +206,7 @@ class Rig {
    * The most workgroups of the arena's kernel that were seen to meet. The kernel's memory depends on
    * their number, hence a second look at the one compiled for it.
    *
-   * @throws {GpuError} when not even one gets through.
+   * @throws {PathError} when not even one gets through.
    */
   async workgroupsHeld(arena: Arena): Promise<number> {
     const idle = packShares(Array(MOST_WORKGROUPS).fill(NO_SHARE));
@@ -202,7 +220,7 @@ class Rig {
     const guess = await held(TYPICAL_WORKGROUPS, MOST_WORKGROUPS);
     const found = guess > 0 ? await held(guess, guess) : 0;
     if (found > 0) return found;
-    throw new GpuError("The persistent path cannot be taken: no workgroups meet.");
+    throw new PathError("no workgroups meet");
   }
 
   /** By bisection; a number that is too high costs its patience. */

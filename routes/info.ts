@@ -32,6 +32,7 @@ export function infoRoutes(service: Service): Hono<RouteEnv> {
       adapter: info.adapter,
       software: info.software,
       path: info.path,
+      path_reason: info.pathReason ?? null,
       bits: info.bits,
       group_size: info.groupSize,
       act_order: info.actOrder,
