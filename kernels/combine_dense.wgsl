@@ -7,8 +7,7 @@
 //   thread            slot = thread / LANES: a quad; lane = thread % LANES: chunks lane,
 //                     lane + LANES, ... of its inputs
 //
-// A thread's first weights are on their way while the runs are put together.
-// The texts of quads, chunks and sums are in row_vectors.ts and row_matrix.ts.
+// The texts of quads, chunks and sums are in row_vectors.ts, row_reductions.ts and row_matrix.ts.
 override HIDDEN: u32;
 override HEADS: u32;
 override GROUP_SIZE: u32;
@@ -35,32 +34,37 @@ struct Step { split_keys: u32, splits: u32 }
 
 override HEAD_QUADS: u32 = HIDDEN / HEADS / 4u;
 
-// Four runs at a time, so that four loads are under way at once; runs past the last count nothing.
-fn combined(quad: u32) -> vec4<f32> {
+// Two runs of keys at a time: 1024 keys each, there are seldom more.
+struct Runs { peaks: vec2<f32>, weights: vec2<f32>, sum_a: vec4<f32>, sum_b: vec4<f32> }
+
+// A run past the last is the last again.
+fn runs_of(quad: u32, first: u32) -> Runs {
   let head = quad / HEAD_QUADS;
-  let runs = step.splits;
-  var highest = LOWEST;
-  var weight = 0.0;
-  var sum = vec4(0.0);
-  for (var first = 0u; first < runs; first += 4u) {
-    let run = first + vec4(0u, 1u, 2u, 3u);
-    let at = min(run, vec4(runs - 1u));
-    let a = peaks[at.x * HEADS + head];
-    let b = peaks[at.y * HEADS + head];
-    let c = peaks[at.z * HEADS + head];
-    let d = peaks[at.w * HEADS + head];
-    let sum_a = partial[at.x * QUADS + quad];
-    let sum_b = partial[at.y * QUADS + quad];
-    let sum_c = partial[at.z * QUADS + quad];
-    let sum_d = partial[at.w * QUADS + quad];
-    let next = max(highest, max(max(a.x, b.x), max(c.x, d.x)));
-    let shrink = exp(highest - next);
-    let scale = select(vec4(0.0), exp(vec4(a.x, b.x, c.x, d.x) - next), run < vec4(runs));
-    weight = weight * shrink + dot(scale, vec4(a.y, b.y, c.y, d.y));
-    sum = sum * shrink + (scale.x * sum_a + scale.y * sum_b) + (scale.z * sum_c + scale.w * sum_d);
-    highest = next;
-  }
-  return sum / weight;
+  let next = min(first + 1u, step.splits - 1u);
+  let a = peaks[first * HEADS + head];
+  let b = peaks[next * HEADS + head];
+  return Runs(
+    vec2(a.x, b.x),
+    vec2(a.y, b.y),
+    partial[first * QUADS + quad],
+    partial[next * QUADS + quad],
+  );
+}
+
+// What some runs come to: the highest score, and weight and sum of values relative to it.
+struct Combined { highest: f32, weight: f32, sum: vec4<f32> }
+
+// A run past the last counts nothing.
+fn with_runs(c: Combined, r: Runs, first: u32) -> Combined {
+  let highest = max(c.highest, max(r.peaks.x, r.peaks.y));
+  let shrink = exp(c.highest - highest);
+  let there = vec2(true, first + 1u < step.splits);
+  let scale = select(vec2(0.0), exp(r.peaks - highest), there);
+  return Combined(
+    highest,
+    c.weight * shrink + dot(scale, r.weights),
+    c.sum * shrink + scale.x * r.sum_a + scale.y * r.sum_b,
+  );
 }
 
 fn cut(w: u32) -> u32 {

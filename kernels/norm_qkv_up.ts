@@ -9,6 +9,7 @@ import { NUMBERS, type Numbers } from "./activation.ts";
 import { GELU } from "./gelu.ts";
 import { fewestWorkgroups, mostThreads, normQkvUpCut, type RowCut, slots } from "./row_cuts.ts";
 import { rowMatrices } from "./row_matrix.ts";
+import { type Reductions, rowReductions } from "./row_reductions.ts";
 import { quadsEach, quadsOf, rowVectorBytes, rowVectors } from "./row_vectors.ts";
 import code from "./norm_qkv_up.wgsl" with { type: "text" };
 
@@ -43,12 +44,13 @@ const BINDINGS = {
   qkv: "read_write",
 } as const;
 
-const source = (bits: number, first: number, each: number) =>
+const source = (bits: number, first: number, each: number, reductions: Reductions) =>
   defineKernel({
-    name: `norm_qkv_up, ${bits} bits, ${first} first, ${each} quads`,
+    name: `norm_qkv_up, ${bits} bits, ${first} first, ${each} quads, ${reductions.name}`,
     code: [
       GELU,
       code,
+      reductions.code,
       rowVectors(each),
       quadsOf("x", each, "Quads"),
       quadsOf("norm_weight", each, "Quads"),
@@ -61,21 +63,18 @@ const source = (bits: number, first: number, each: number) =>
     bindings: BINDINGS,
   });
 
-/** `normed(values, weights, biases, thread)`: a thread's quads of LN(x). */
+/** `normed(values, pivot, weights, biases, thread)`: a thread's quads of LN(x); pivot is any of x. */
 function normed(each: number): string {
-  const every = (text: (i: number) => string, between: string) =>
-    Array.from({ length: each }, (_, i) => text(i)).join(between);
-  const there = (i: number) => `select(0.0, 1.0, has_quad(thread, ${i}u))`;
+  const every = (text: (i: number) => string) => Array.from({ length: each }, (_, i) => text(i));
+  const quads = every((i) => `(d.q${i} - m.mean) * scale * weights.q${i} + biases.q${i},`);
   return `
-fn normed(v: Quads, weights: Quads, biases: Quads, thread: u32) -> Quads {
-  let mean = total(${every((i) => `${there(i)} * dot(v.q${i}, vec4(1.0))`, " +\n    ")}, thread) /
-    f32(HIDDEN);
-  // Squares of differences, not a difference of squares: the mean may be large.
-  ${every((i) => `let d${i} = v.q${i} - mean;`, "\n  ")}
-  let squares = total(${every((i) => `${there(i)} * dot(d${i}, d${i})`, " +\n    ")}, thread);
-  let scale = inverseSqrt(squares / f32(HIDDEN) + EPSILON);
+fn normed(v: Quads, pivot: f32, weights: Quads, biases: Quads, thread: u32) -> Quads {
+  // However large the mean is, it is near the pivot: no digits of the differences are lost.
+  let d = Quads(${every((i) => `v.q${i} - pivot`).join(", ")});
+  let m = joined(own_moments(d, thread), thread);
+  let scale = inverseSqrt(m.squares / f32(HIDDEN) + EPSILON);
   return Quads(
-    ${every((i) => `d${i} * scale * weights.q${i} + biases.q${i},`, "\n    ")}
+    ${quads.join("\n    ")}
   );
 }
 `;
@@ -86,7 +85,11 @@ function workgroupsOf({ ffn, qkv }: NormQkvUpShape, cut: RowCut): number | undef
 }
 
 /** Whether this GPU can do it for a model of this shape. */
-export function canNormQkvUp(gpu: Gpu, shape: NormQkvUpShape, cut = normQkvUpCut(gpu)): boolean {
+export function canNormQkvUp(
+  gpu: Gpu,
+  shape: NormQkvUpShape,
+  cut = normQkvUpCut(gpu, shape.bits),
+): boolean {
   const { limits } = gpu.device;
   return workgroupsOf(shape, cut) !== undefined && mostThreads(gpu) >= cut.threads &&
     limits.maxStorageBuffersPerShaderStage >= Object.keys(BINDINGS).length &&
@@ -95,10 +98,10 @@ export function canNormQkvUp(gpu: Gpu, shape: NormQkvUpShape, cut = normQkvUpCut
 }
 
 /** `qkv = W_qkv LN(x) + bias` and `ffn = gelu(W_up LN(x) + bias)`, where `canNormQkvUp`. */
-export function normQkvUp(gpu: Gpu, shape: NormQkvUpShape, cut = normQkvUpCut(gpu)) {
+export function normQkvUp(gpu: Gpu, shape: NormQkvUpShape, cut = normQkvUpCut(gpu, shape.bits)) {
   const workgroups = workgroupsOf(shape, cut) ?? 1;
   const each = quadsEach(shape.hidden, cut.threads);
-  return compileKernel(gpu, source(shape.bits, cut.first, each), {
+  return compileKernel(gpu, source(shape.bits, cut.first, each, rowReductions(gpu, cut)), {
     HIDDEN: shape.hidden,
     FFN: shape.ffn,
     QKV: shape.qkv,

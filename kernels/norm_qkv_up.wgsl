@@ -7,8 +7,8 @@
 //   thread            slot = thread / LANES: a quad of outputs, first those of up, then those of qkv
 //                     lane = thread % LANES: chunks lane, lane + LANES, ... of its inputs
 //
-// A thread's first weights are on their way while LN(x) is computed. x is not written.
-// The texts of quads, chunks and sums are in row_vectors.ts and row_matrix.ts.
+// All that a thread needs to prepare its input is loaded first. x is not written.
+// The texts of quads, chunks and sums are in row_vectors.ts, row_reductions.ts and row_matrix.ts.
 override HIDDEN: u32;
 override FFN: u32;
 override QKV: u32; // outputs
@@ -71,6 +71,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let slot = thread / LANES;
   let lane = thread % LANES;
   let values = x_quads(thread);
+  let pivot = x[0].x;
   let weights = norm_weight_quads(thread);
   let biases = norm_bias_quads(thread);
   let for_up = up_order_quads(thread);
@@ -88,7 +89,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     firsts = firsts_of(share, slot, lane);
   }
 
-  put_floats(normed(values, weights, biases, thread), thread);
+  put_floats(normed(values, pivot, weights, biases, thread), thread);
   let up_inputs = gathered(for_up);
   if (ORDERS == 2u) {
     let qkv_inputs = gathered(for_qkv);
@@ -118,18 +119,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   value = gelu(value);
-  workgroupBarrier();
-  if (of_up) {
-    put_word(thread, size_of(value));
-  }
-  workgroupBarrier();
+  meet();
+  let size = size_of(value);
+  offer(size, thread);
+  meet();
   let part = thread % 8u;
-  let largest = octet_largest(thread - part);
+  let largest = octet_largest(size, thread);
   let whole = whole_numbers(value, largest);
-  if (of_up) {
-    put_word(THREADS + thread, bitcast<u32>(whole.x + whole.y + whole.z + whole.w));
-  }
-  workgroupBarrier();
+  let word = bitcast<u32>(whole.x + whole.y + whole.z + whole.w);
+  offer(word, THREADS + thread);
+  meet();
+  let whole_sum = octet_sum(word, THREADS + thread);
   if (!of_up) {
     return;
   }
@@ -145,6 +145,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (part == 0u) {
     let last = 4u * (4u * UNITS + chunk);
     ffn[last] = scale_of(largest);
-    ffn[last + 1u] = octet_sum(THREADS + thread);
+    ffn[last + 1u] = whole_sum;
   }
 }

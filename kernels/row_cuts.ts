@@ -18,26 +18,30 @@ export interface RowCut {
   first: number;
   /** Whether it does so before the input is prepared. */
   early: boolean;
+  /** Whether subgroups put numbers together, where the GPU has them of one size. */
+  subgroups: boolean;
 }
 
 /** 44 quads of outputs a workgroup: 130 workgroups. */
-const NORM_QKV_UP: RowCut = { threads: 704, lanes: 16, first: 1, early: true };
-/** Nine quads a workgroup, 127 workgroups; every weight is loaded before the input is there. */
-const COMBINE_DENSE: RowCut = { threads: 640, lanes: 71, first: 2, early: true };
+const NORM_QKV_UP: RowCut = { threads: 704, lanes: 16, first: 1, early: false, subgroups: true };
+/** Nine quads a workgroup, 127 workgroups; all weights of a thread are loaded at once. */
+const COMBINE_DENSE: RowCut = { threads: 640, lanes: 71, first: 2, early: false, subgroups: true };
 /** A CPU takes one thread after the other. */
-const SOFTWARE: RowCut = { threads: 64, lanes: 1, first: 1, early: false };
+const SOFTWARE: RowCut = { threads: 64, lanes: 1, first: 1, early: false, subgroups: true };
 
-export function normQkvUpCut(gpu: Gpu): RowCut {
-  return cutFor(gpu, NORM_QKV_UP);
+export function normQkvUpCut(gpu: Gpu, bits: number): RowCut {
+  return cutFor(gpu, NORM_QKV_UP, bits);
 }
 
-export function combineDenseCut(gpu: Gpu): RowCut {
-  return cutFor(gpu, COMBINE_DENSE);
+export function combineDenseCut(gpu: Gpu, bits: number): RowCut {
+  return cutFor(gpu, COMBINE_DENSE, bits);
 }
 
-function cutFor(gpu: Gpu, cut: RowCut): RowCut {
+function cutFor(gpu: Gpu, best: RowCut, bits: number): RowCut {
   if (gpu.software) return SOFTWARE;
   const most = mostThreads(gpu);
+  // A chunk of 8 bits takes twice the registers, and as many chunks would not fit.
+  const cut = bits === 8 ? { ...best, first: 1 } : best;
   if (cut.threads <= most) return cut;
   return { ...cut, threads: most, lanes: Math.max(1, Math.floor(cut.lanes * most / cut.threads)) };
 }

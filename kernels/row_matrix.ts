@@ -13,8 +13,7 @@ const OUTPUTS = [0, 1, 2, 3];
 /**
  * For each of `names`: `NAME_firsts(output, lane)` loads the first chunks of weights of outputs
  * `output` to `output + 3`, for lane of LANES; `NAME_sum(output, lane, order, firsts)` is their
- * product with the vector in that order, as far as the lane goes. `add_lanes(sum, thread)` leaves
- * in `pool[thread]` of each lane 0 what all its lanes have.
+ * product with the vector in that order, as far as the lane goes.
  *
  * The kernel declares LANES and GROUP_SIZE beside what `rowVectors` wants.
  *
@@ -67,23 +66,6 @@ fn products(w: Loaded, chunk: u32, order: u32) -> vec4<f32> {
   return bitcast<f32>(scale_sum.x) * vec4(
     ${each((i) => `product(${bytes(i)}, w.groups[${i}], c),`, "\n    ")}
   );
-}
-
-fn floats_at(i: u32) -> vec4<f32> {
-  return bitcast<vec4<f32>>(pool[i]);
-}
-
-fn add_lanes(sum: vec4<f32>, thread: u32) {
-  let lane = thread % LANES;
-  pool[thread] = bitcast<vec4<u32>>(sum);
-  for (var lanes = LANES; lanes > 1u; lanes = (lanes + 1u) / 2u) {
-    let other = (lanes + 1u) / 2u;
-    workgroupBarrier();
-    if (lane + other < lanes && thread + other < THREADS) {
-      pool[thread] = bitcast<vec4<u32>>(floats_at(thread) + floats_at(thread + other));
-    }
-  }
-  workgroupBarrier();
 }
 ` + names.map(matrix).join("");
 

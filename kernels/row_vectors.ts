@@ -10,6 +10,7 @@
  *                           scales   (orders, HIDDEN / 32): scale, sum of the whole numbers
  */
 import { QUANTISE } from "./activation.ts";
+import { partials } from "./row_reductions.ts";
 
 /** Quads of a hidden state that a thread has. */
 export function quadsEach(hidden: number, threads: number): number {
@@ -18,17 +19,17 @@ export function quadsEach(hidden: number, threads: number): number {
 
 /** Bytes of workgroup memory that the text below takes. */
 export function rowVectorBytes(hidden: number, threads: number, orders: number): number {
-  return 16 * Math.max(hidden / 4, threads) + 16 * Math.max(orders * hidden / 8, 8) +
-    8 * orders * hidden / 32;
+  return 16 * Math.max(hidden / 4, threads) +
+    16 * Math.max(orders * hidden / 8, partials(threads)) + 8 * orders * hidden / 32;
 }
 
 /**
  * The kernel declares HIDDEN, THREADS (a multiple of 32), ORDERS and NUMBERS. A thread's quads
  * are number thread, thread + THREADS, ...: a `Quads` of floats or an `Order` of places.
  *
- * `total(value, thread)`: the sum over all threads. `put_floats(quads, thread)`, then
+ * `own_moments(quads, thread)`: of a thread's numbers, for `joined`. `put_floats(quads, thread)`, then
  * `gathered(order)`, as often as there are orders, then `put_chunks(quads, order, thread)` for each.
- * What follows may use the pool.
+ * What follows may use the pool. `rowReductions` is what the threads of an octet share by.
  */
 export function rowVectors(each: number): string {
   const every = (text: (i: number) => string, between = "\n  ") =>
@@ -36,8 +37,9 @@ export function rowVectors(each: number): string {
   return QUANTISE + `
 override QUADS: u32 = HIDDEN / 4u;
 override CHUNKS: u32 = HIDDEN / 32u;
+override WORDS: u32 = ${each}u * THREADS; // of all quads of all threads, a word of each
 override POOL: u32 = max(QUADS, THREADS);
-override CHUNK_PARTS: u32 = max(ORDERS * 4u * CHUNKS, 8u);
+override CHUNK_PARTS: u32 = max(ORDERS * 4u * CHUNKS, PARTIALS);
 override SCALES: u32 = ORDERS * CHUNKS;
 
 var<workgroup> pool: array<vec4<u32>, POOL>;
@@ -56,26 +58,13 @@ fn has_quad(thread: u32, i: u32) -> bool {
   return thread + i * THREADS < QUADS;
 }
 
-// The pool as words.
-fn put_word(i: u32, word: u32) {
-  pool[i / 4u][i % 4u] = word;
-}
-
-fn total(value: f32, thread: u32) -> f32 {
-  put_word(thread, bitcast<u32>(value));
-  workgroupBarrier();
-  if (thread < 32u) {
-    var sum = 0.0;
-    for (var i = thread; i < THREADS; i += 32u) {
-      sum += bitcast<f32>(pool[i / 4u][i % 4u]);
-    }
-    chunks[thread / 4u][thread % 4u] = bitcast<u32>(sum); // they are not in use yet
-  }
-  workgroupBarrier();
-  let sum = ${
-    Array.from({ length: 8 }, (_, i) => `bitcast<vec4<f32>>(chunks[${i}])`).join(" +\n    ")
-  };
-  return sum.x + sum.y + sum.z + sum.w;
+// Of a thread's quads.
+fn own_moments(v: Quads, thread: u32) -> Moments {
+  ${every((i) => `let there${i} = select(0.0, 1.0, has_quad(thread, ${i}u));`)}
+  let count = 4.0 * (${every((i) => `there${i}`, " + ")});
+  let mean = (${every((i) => `there${i} * dot(v.q${i}, vec4(1.0))`, " + ")}) / max(count, 1.0);
+  ${every((i) => `let d${i} = v.q${i} - mean;`)}
+  return Moments(count, mean, ${every((i) => `there${i} * dot(d${i}, d${i})`, " + ")});
 }
 
 fn put_floats(v: Quads, thread: u32) {
@@ -100,50 +89,43 @@ fn gathered(order: Order) -> Quads {
   return Quads(${every((i) => `gathered_quad(order.q${i})`, ", ")});
 }
 
-// Of eight words of the pool from \`first\`, a multiple of eight: the largest as a float, the sum.
-fn octet_largest(first: u32) -> f32 {
-  let most = max(pool[first / 4u], pool[first / 4u + 1u]);
-  return bitcast<f32>(max(max(most.x, most.y), max(most.z, most.w)));
-}
+// What the threads of an octet share of a chunk, and a thread's part of its sum.
+struct Whole { largest: f32, sum: u32 }
 
-fn octet_sum(first: u32) -> u32 {
-  let sum = pool[first / 4u] + pool[first / 4u + 1u];
-  return sum.x + sum.y + sum.z + sum.w;
-}
-
-// Writes quad q of the chunks of an order, and its sum for the chunk's.
-fn put_quad(v: vec4<f32>, q: u32, order: u32) {
-  let whole = whole_numbers(v, octet_largest(q - q % 8u));
+// Writes quad q of the chunks of an order.
+fn put_quad(v: vec4<f32>, q: u32, order: u32) -> Whole {
+  let largest = octet_largest(size_of(v), q);
+  let whole = whole_numbers(v, largest);
   let part = q % 8u;
   let at = order * 4u * CHUNKS + part % 2u * CHUNKS + q / 8u;
-  if (NUMBERS == INT8) {
-    chunks[at][part / 2u] = pack4xI8(whole);
-  } else {
-    let high = (whole + 64) >> vec4(7u);
-    chunks[at][part / 2u] = pack4xI8(high);
-    chunks[at + 2u * CHUNKS][part / 2u] = pack4xI8(whole - high * 128);
+  if (q < QUADS) {
+    if (NUMBERS == INT8) {
+      chunks[at][part / 2u] = pack4xI8(whole);
+    } else {
+      let high = (whole + 64) >> vec4(7u);
+      chunks[at][part / 2u] = pack4xI8(high);
+      chunks[at + 2u * CHUNKS][part / 2u] = pack4xI8(whole - high * 128);
+    }
   }
-  put_word(QUADS + q, bitcast<u32>(whole.x + whole.y + whole.z + whole.w));
+  let sum = bitcast<u32>(whole.x + whole.y + whole.z + whole.w);
+  offer(sum, WORDS + q);
+  return Whole(largest, sum);
+}
+
+fn put_scale(w: Whole, q: u32, order: u32) {
+  let sum = octet_sum(w.sum, WORDS + q);
+  if (q % 8u == 0u && q < QUADS) {
+    scales[order * CHUNKS + q / 8u] = vec2(scale_of(w.largest), sum);
+  }
 }
 
 fn put_chunks(v: Quads, order: u32, thread: u32) {
-  workgroupBarrier();
-  ${
-    every((i) =>
-      `if (has_quad(thread, ${i}u)) { put_word(thread + ${i}u * THREADS, size_of(v.q${i})); }`
-    )
-  }
-  workgroupBarrier();
-  ${
-    every((i) =>
-      `if (has_quad(thread, ${i}u)) { put_quad(v.q${i}, thread + ${i}u * THREADS, order); }`
-    )
-  }
-  workgroupBarrier();
-  for (var chunk = thread; chunk < CHUNKS; chunk += THREADS) {
-    let scale = scale_of(octet_largest(8u * chunk));
-    scales[order * CHUNKS + chunk] = vec2(scale, octet_sum(QUADS + 8u * chunk));
-  }
+  meet();
+  ${every((i) => `offer(size_of(v.q${i}), thread + ${i}u * THREADS);`)}
+  meet();
+  ${every((i) => `let w${i} = put_quad(v.q${i}, thread + ${i}u * THREADS, order);`)}
+  meet();
+  ${every((i) => `put_scale(w${i}, thread + ${i}u * THREADS, order);`)}
   workgroupBarrier();
 }
 `;

@@ -33,6 +33,11 @@ export interface FoldedCuts {
   combineDense: RowCut;
 }
 
+/** The cuts for matrices of so many bits. */
+export function foldedCuts(gpu: Gpu, bits: number): FoldedCuts {
+  return { normQkvUp: normQkvUpCut(gpu, bits), combineDense: combineDenseCut(gpu, bits) };
+}
+
 /**
  * Undefined where this GPU cannot run it, for want of workgroup memory or bindings; where a matrix is
  * in several slices; and where a row is to be computed as it is in company.
@@ -44,7 +49,7 @@ export async function foldedLayer(
   activations: Activations,
   { state, tables, kv, angles }: Surroundings,
   arithmetic: Arithmetic,
-  cuts: FoldedCuts = { normQkvUp: normQkvUpCut(gpu), combineDense: combineDenseCut(gpu) },
+  cuts: FoldedCuts = foldedCuts(gpu, weights.up.bits),
 ): Promise<FoldedLayer | undefined> {
   const { hiddenSize: hidden, ffnSize: ffn, heads, headDim, layerNormEpsilon: epsilon } = config;
   const { norm, qkv, up, down, dense, qkvOrder, upOrder, oneOrder, denseOrder } = weights;

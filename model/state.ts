@@ -31,7 +31,7 @@ export interface StepShape {
 /** Keys in a run, or a multiple of it: never more runs than are put together in no time. */
 const KEYS_PER_RUN = 64;
 /** Of one row's, which every workgroup of `combine_dense` puts together for itself. */
-const KEYS_PER_RUN_ALONE = 512;
+const KEYS_PER_RUN_ALONE = 1024;
 const MOST_RUNS = 16;
 
 /** Steps that may follow one without the host. */

@@ -76,13 +76,17 @@ async function check(gpu: Gpu, { cut, ...sizes }: Case): Promise<void> {
   );
 }
 
-const CUTS: RowCut[] = [
+const SHAPES = [
   { threads: 640, lanes: 71, first: 2, early: true },
   { threads: 448, lanes: 48, first: 3, early: true },
   { threads: 576, lanes: 142, first: 1, early: false },
   { threads: 32, lanes: 3, first: 1, early: true },
   { threads: 32, lanes: 1, first: 2, early: true },
 ];
+/** Each with subgroups and without. */
+const CUTS: RowCut[] = SHAPES.flatMap((cut) =>
+  [true, false].map((subgroups) => ({ ...cut, subgroups }))
+);
 const SMALL = { heads: 3, headDim: 64, groupSize: 128 };
 
 for (const bits of [4, 8]) {
@@ -110,7 +114,7 @@ for (const bits of [4, 8]) {
 Deno.test("combine_dense: the full model's heads", () =>
   withGpu(async (gpu) => {
     const shape = { bits: 4, heads: 71, headDim: 64, groupSize: 128, splits: 4 };
-    for (const cut of [undefined, CUTS[0]]) {
+    for (const cut of [undefined, CUTS[0], CUTS[1]]) {
       await check(gpu, { ...shape, ...(cut ? { cut } : {}) });
     }
   }));

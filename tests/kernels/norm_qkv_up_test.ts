@@ -17,7 +17,7 @@ import {
 import { gelu } from "../reference.ts";
 import { assertChunks, packChunks, readWords, unpackChunks } from "./chunks.ts";
 import { multiply, packScalesAndZeros, packWeight, randomMatrix } from "./gptq_matrix.ts";
-import { EPSILON, normRows } from "./norm_rows.ts";
+import { EPSILON, NORM_CASES, type NormCase, normRows } from "./norm_rows.ts";
 
 /**
  * The inputs are rounded to whole numbers of their chunk's scale, here and there; f32 may round one
@@ -35,14 +35,16 @@ interface Case {
   oneOrder: boolean;
   numbers?: "int8" | "int16";
   cut?: RowCut;
+  rows?: NormCase;
 }
 
-async function check(gpu: Gpu, { cut, ...sizes }: Case): Promise<void> {
+const ORDINARY: NormCase = { what: "", hiddens: [], scale: 2, offset: 0.5, limit: 0 };
+
+async function check(gpu: Gpu, { cut, rows = ORDINARY, ...sizes }: Case): Promise<void> {
   const { bits, hidden, ffn, qkv, groupSize, oneOrder, numbers = "int16" } = sizes;
   const shape = { ...sizes, epsilon: EPSILON, numbers };
   assert(canNormQkvUp(gpu, shape, cut));
-  const norm = { what: "", hiddens: [hidden], scale: 2, offset: 0.5, limit: 0 };
-  const { x, weight, bias, normed: [normed] } = normRows(norm, 1, hidden);
+  const { x, weight, bias, normed: [normed] } = normRows(rows, 1, hidden);
   const upOrder = shuffled(hidden, 3);
   const qkvOrder = oneOrder ? upOrder : shuffled(hidden, 4);
   const matrix = (outFeatures: number, seed: number) =>
@@ -74,8 +76,8 @@ async function check(gpu: Gpu, { cut, ...sizes }: Case): Promise<void> {
       "LN(x)",
       numbers,
     ).values;
-  const what = JSON.stringify({ ...sizes, cut });
-  const limit = LIMITS[numbers];
+  const what = JSON.stringify({ ...sizes, cut, rows: rows.what });
+  const limit = Math.max(LIMITS[numbers], rows.limit);
   const expected = multiply(attention, inputs(qkvOrder), qkvBias);
   assertNmse(await readFloats(gpu, qkvOut), expected, limit, `qkv ${what}`);
   const wide = multiply(up, inputs(upOrder), upBias).map(gelu);
@@ -84,13 +86,17 @@ async function check(gpu: Gpu, { cut, ...sizes }: Case): Promise<void> {
 }
 
 const SMALL = { hidden: 192, ffn: 768, qkv: 320, groupSize: 128 };
-const CUTS: RowCut[] = [
+const SHAPES = [
   { threads: 704, lanes: 16, first: 1, early: true },
   { threads: 704, lanes: 16, first: 3, early: false },
   { threads: 768, lanes: 17, first: 2, early: true },
   { threads: 256, lanes: 4, first: 1, early: true },
   { threads: 32, lanes: 3, first: 1, early: false },
 ];
+/** Each with subgroups and without. */
+const CUTS: RowCut[] = SHAPES.flatMap((cut) =>
+  [true, false].map((subgroups) => ({ ...cut, subgroups }))
+);
 
 for (const bits of [4, 8]) {
   Deno.test(`norm_qkv_up: ${bits} bits, every group size, one order and two`, () =>
@@ -107,7 +113,7 @@ for (const bits of [4, 8]) {
     withGpu(async (gpu) => {
       for (const [i, cut] of CUTS.entries()) {
         for (const numbers of ["int8", "int16"] as const) {
-          await check(gpu, { ...SMALL, bits, oneOrder: i % 2 === 0, numbers, cut });
+          await check(gpu, { ...SMALL, bits, oneOrder: i % 4 < 2, numbers, cut });
         }
       }
     }));
@@ -115,11 +121,21 @@ for (const bits of [4, 8]) {
   Deno.test(`norm_qkv_up: ${bits} bits, the full model's inner dimension`, () =>
     withGpu(async (gpu) => {
       const shape = { bits, hidden: 4544, ffn: 352, qkv: 96, groupSize: 128, oneOrder: true };
-      for (const cut of [undefined, CUTS[0], CUTS[2]]) {
+      for (const cut of [undefined, CUTS[0], CUTS[1], CUTS[4]]) {
         await check(gpu, { ...shape, ...(cut ? { cut } : {}) });
       }
     }));
 }
+
+Deno.test("norm_qkv_up: small rows and rows of a large mean", () =>
+  withGpu(async (gpu) => {
+    for (const rows of NORM_CASES) {
+      for (const hidden of [...new Set([192, ...rows.hiddens])].filter((size) => size >= 192)) {
+        const shape = { bits: 4, hidden, ffn: 352, qkv: 96, groupSize: 64, oneOrder: true };
+        for (const cut of CUTS.slice(0, 2)) await check(gpu, { ...shape, rows, cut });
+      }
+    }
+  }));
 
 Deno.test("norm_qkv_up: what does not fit a workgroup is said beforehand", () =>
   withGpu((gpu) => {

@@ -5,7 +5,7 @@ import { fewestWorkgroups, slots } from "../../kernels/row_cuts.ts";
 
 Deno.test("fewestWorkgroups: Falcon-7B's up and qkv, 44 quads a workgroup", () => {
   // 568 units of eight quads and 1168 quads: 5712 quads, 129.8 times 44.
-  assert.equal(slots({ threads: 704, lanes: 16, first: 1, early: true }), 44);
+  assert.equal(slots({ threads: 704, lanes: 16, first: 1, early: true, subgroups: true }), 44);
   assert.equal(fewestWorkgroups(568, 1168, 44), 130);
 });
 
