@@ -19,7 +19,7 @@ export interface CombineDenseShape {
   heads: number;
   /** Inputs that share a scale. */
   groupSize: number;
-  /** Of chunks. Default: 2. */
+  /** Of chunks. Default: "int16". */
   numbers?: Numbers;
 }
 

@@ -24,7 +24,7 @@ export interface NormQkvUpShape {
   epsilon: number;
   /** Whether both matrices read their inputs in one order. */
   oneOrder: boolean;
-  /** Of chunks. Default: 2. */
+  /** Of chunks. Default: "int16". */
   numbers?: Numbers;
 }
 
