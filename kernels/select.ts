@@ -55,6 +55,11 @@ const source = defineKernel({
   },
 });
 
+/** Whether a kernel of this GPU can have so many buffers; WebGPU promises eight. */
+export function canSelect({ device: { limits } }: Pick<Gpu, "device">): boolean {
+  return limits.maxStorageBuffersPerShaderStage >= Object.keys(source.bindings).length;
+}
+
 /**
  * Writes `results`, (rows), as `choose` does, but for the lists of tokens; remembers the tokens; and
  * leaves in `cuts`, (rows), below which score and id everything is removed. Rows that are drawn have

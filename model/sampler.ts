@@ -14,6 +14,7 @@ import type { Readback } from "../gpu/readback.ts";
 import { readResult, type Result, RESULT_BYTES } from "../kernels/choose.ts";
 import { candidateBytes } from "../kernels/penalize.ts";
 import { powersOfTwo } from "../kernels/probability.ts";
+import { canSelect } from "../kernels/select.ts";
 import { chunksOf, MAX_VOCAB, STATE_BYTES } from "../kernels/sampling_state.ts";
 import { HISTOGRAM_BYTES } from "../kernels/truncate.ts";
 import type { LogitBias } from "./engine.ts";
@@ -36,7 +37,9 @@ export interface SamplerShape {
   steps?: number;
   /** Most rows of those that follow the first. Default: as many as that has. */
   rowsThatFollow?: number;
-  /** Whether steps may take the short way, see `Needs`; the tokens are the same. Default: they do. */
+  /**
+   * Whether steps may take the short way, see `Needs`; the tokens are the same. Default: where the
+   * GPU can. */
   shortlist?: boolean;
 }
 
@@ -65,7 +68,7 @@ export class Sampler {
    */
   static async create(gpu: Gpu, shape: SamplerShape): Promise<Sampler> {
     const { vocabSize: vocab, maxRows, slots, logits, steps = 1 } = shape;
-    const { rowsThatFollow = maxRows, shortlist = true } = shape;
+    const { rowsThatFollow = maxRows, shortlist = canSelect(gpu) } = shape;
     checkShape(gpu, shape);
     const chunks = chunksOf(vocab);
     const perRow = (label: string, bytes: number) => storageBuffer(gpu, label, maxRows * bytes);

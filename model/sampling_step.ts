@@ -54,7 +54,7 @@ export class SamplingStep {
     const rows = new RowParameters(maxRows, shortlist);
     const parameters = storageBuffer(gpu, "sampling parameters", rows.bytes.byteLength);
     const results = storageBuffer(gpu, "sampling results", maxRows * RESULT_BYTES);
-    const kernels = await bindKernels(gpu, vocab, rows, parameters, buffers, results);
+    const kernels = await bindKernels(gpu, vocab, rows, parameters, buffers, results, shortlist);
     return new SamplingStep(gpu, rows, parameters, kernels, results);
   }
 
@@ -68,7 +68,7 @@ export class SamplingStep {
     const { kernels } = this;
     kernels.penalize.dispatch(pass, rows);
     if (needs.shortlist) {
-      kernels.select.dispatch(pass, rows);
+      kernels.select!.dispatch(pass, rows);
       return;
     }
     kernels.summarize.dispatch(pass, rows);
@@ -89,6 +89,7 @@ async function bindKernels(
   parameters: GPUBuffer,
   buffers: SamplingBuffers,
   results: GPUBuffer,
+  shortlist: boolean,
 ) {
   const { logits, scores, parts, candidates, summaries, cuts, histogram, runners } = buffers;
   const { powers, counts, biases, sampled } = buffers;
@@ -100,18 +101,20 @@ async function bindKernels(
   return {
     penalize: (await penalize(gpu, vocab))
       .bind({ rows: penalties, logits, counts, biases, scores, parts, candidates }),
-    select: (await select(gpu, vocab)).bind({
-      ...rows,
-      parts,
-      candidates,
-      powers,
-      logits,
-      scores,
-      cuts,
-      results,
-      counts,
-      sampled,
-    }),
+    select: shortlist
+      ? (await select(gpu, vocab)).bind({
+        ...rows,
+        parts,
+        candidates,
+        powers,
+        logits,
+        scores,
+        cuts,
+        results,
+        counts,
+        sampled,
+      })
+      : undefined,
     summarize: (await summarize(gpu, vocab))
       .bind({ rows: penalties, parts, summaries, cuts }),
     truncate: (await truncate(gpu, vocab))

@@ -12,7 +12,7 @@ import { DRAW_BYTES, writeDraw } from "../../kernels/draw.ts";
 import { type Truncation, TRUNCATION_BYTES, writeTruncation } from "../../kernels/narrow.ts";
 import { candidateBytes } from "../../kernels/penalize.ts";
 import { powersOfTwo } from "../../kernels/probability.ts";
-import { select } from "../../kernels/select.ts";
+import { canSelect, select } from "../../kernels/select.ts";
 import { poisoned, randomFloats, runPass, withGpu } from "../helpers.ts";
 import { exponential } from "./philox.ts";
 
@@ -206,3 +206,11 @@ Deno.test("select: greedy and forced rows, and what is remembered of them", asyn
   assert.equal(found.counts[4100], 1);
   assert.equal(found.counts[VOCAB + 9], 0);
 });
+
+Deno.test("select: a GPU that binds eight buffers at most cannot", () =>
+  withGpu((gpu) => {
+    assert(canSelect(gpu));
+    const limits = { ...gpu.device.limits, maxStorageBuffersPerShaderStage: 8 };
+    assert(!canSelect({ device: { limits } as GPUDevice }));
+    return Promise.resolve();
+  }));
