@@ -83,9 +83,9 @@ Deno.test("a step uploads its rows, and splits the keys of few rows only", () =>
     // A longer context has longer runs, of a multiple of 64 keys, not more of them.
     assert.equal(splits(1023, 2), 16);
     assert.equal(splits(1899, 2), 15);
-    // One row has runs of 512 keys.
-    assert.equal(splits(511, 1), 1);
-    assert.equal(splits(512, 1), 2);
+    // One row has runs of 1024 keys.
+    assert.equal(splits(1023, 1), 1);
+    assert.equal(splits(1024, 1), 2);
     const many = Array.from({ length: 9 }, (_, i) => ({ token: 1, position: 2039 + i, slot: 0 }));
     assert.equal(state.upload(many, [8], tableWidth).splits, 1);
   }));

@@ -43,7 +43,7 @@ function lines(text: string): string[] {
 
 Deno.test("table: every figure with its unit, those of one name in one line", () => {
   assert.deepEqual(lines(table(FIGURES)), [
-    "claire-7b: 4 bits, group 128, act-order; Some GPU, persistent path, int16",
+    "claire-7b: 4 bits, group 128, act-order; Some GPU, persistent path",
     "",
     "decode, context 128 800 tok/s 2900 GB/s",
     "decode, context 1900 500 tok/s 1800 GB/s",
