@@ -88,7 +88,7 @@ fn scale_of(largest: f32) -> u32 {
  *
  * All threads of the workgroup call it, thread t with numbers 4 (t % 8) and up of a chunk that it
  * shares with the seven threads of its group of eight, which agree on `inside`. A number that is not
- * finite leaves a scale that is not.
+ * finite leaves a scale that is not, or stays so itself where numbers are halves.
  */
 export const STORE_QUAD = QUANTISE + `
 var<workgroup> quad_largest: array<u32, THREADS>;

@@ -4,6 +4,7 @@
  * Knows the layouts of `gptq_repack` and of chunks (`activation.ts`). It is no kernel and has no
  * bindings.
  */
+import { DOT_BYTES } from "./gptq_finish.ts";
 
 const OUTPUTS = [0, 1, 2, 3];
 
@@ -24,7 +25,7 @@ export function decodeMatrix(bits: number): string {
     wide
       ? `vec4(w.a${i}.xz, w.b${i}.xz), vec4(w.a${i}.yw, w.b${i}.yw)`
       : `w.a${i} & LOW, (w.a${i} >> vec4(4u)) & LOW`;
-  return `
+  return DOT_BYTES + `
 const LOW = vec4<u32>(0x0f0f0f0fu, 0x0f0f0f0fu, 0x0f0f0f0fu, 0x0f0f0f0fu);
 
 // Where a matrix lies, and the chunks of its input.
@@ -83,11 +84,6 @@ struct Chunk {
   even_low: vec4<u32>,
   odd_low: vec4<u32>,
   sum: i32,
-}
-
-fn dot_bytes(a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) +
-    dot4I8Packed(a.w, b.w);
 }
 
 // 32 weights of one output, even quads of inputs and odd ones, times a chunk, but for its scale.
